@@ -1,0 +1,165 @@
+//! What a client asked, taken out of its bytes: checked, owned, and free of the buffer it came in.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use trunkline_wire::handle::Handle;
+use trunkline_wire::ids::{ConversationId, MessageId, UserId};
+use trunkline_wire::limits::{BODY_BYTES_MAX, SEND_BYTES_MAX, SEND_MESSAGES_MAX};
+use trunkline_wire::message::{ContentKind, EnvelopeError, ErrorCode, Request, decode_request, schema};
+use trunkline_wire::violation::Violation;
+
+use crate::entry::OutgoingMessage;
+
+/// One envelope of a client. Each carries the client's number for it.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Hello {
+        request: u32,
+        protocol: u16,
+        token: String,
+    },
+    Resolve {
+        request: u32,
+        folded: String,
+    },
+    OpenPeer {
+        request: u32,
+        peer: UserId,
+    },
+    Open {
+        request: u32,
+        conversation: ConversationId,
+    },
+    Send {
+        request: u32,
+        conversation: ConversationId,
+        messages: Vec<OutgoingMessage>,
+    },
+    History {
+        request: u32,
+        conversation: ConversationId,
+        from_seq: u64,
+        backward: bool,
+        limit: u16,
+    },
+    List {
+        request: u32,
+        after: Option<ConversationId>,
+        limit: u16,
+    },
+    Renew {
+        request: u32,
+        token: String,
+    },
+    /// Well formed, but it says nothing that can be done.
+    Refused {
+        request: u32,
+        code: ErrorCode,
+    },
+}
+
+/// Reads an envelope. What is no envelope at all is a violation.
+pub(crate) fn read(bytes: &[u8]) -> Result<Command, Violation> {
+    let (request, view) = match decode_request(bytes) {
+        Ok(decoded) => decoded,
+        Err(EnvelopeError::Unsupported { request, .. }) => {
+            return Ok(Command::Refused { request, code: ErrorCode::Unsupported });
+        }
+        Err(EnvelopeError::Malformed) => return Err(Violation::MalformedEnvelope),
+    };
+    if request == 0 {
+        return Ok(Command::Refused { request, code: ErrorCode::Malformed });
+    }
+    let command = match view {
+        Request::Hello(hello) => read_hello(request, &hello),
+        Request::Resolve(resolve) => read_resolve(request, &resolve),
+        Request::Open(open) => read_open(request, &open),
+        Request::Send(send) => read_send(request, &send),
+        Request::History(history) => read_history(request, &history),
+        Request::List(list) => {
+            let after = list.after().map(|id| ConversationId(id.0));
+            Ok(Command::List { request, after, limit: list.limit() })
+        }
+        Request::Renew(renew) => match renew.token() {
+            Some(token) => Ok(Command::Renew { request, token: token.to_string() }),
+            None => Err(ErrorCode::Malformed),
+        },
+    };
+    Ok(command.unwrap_or_else(|code| Command::Refused { request, code }))
+}
+
+fn read_hello(request: u32, hello: &schema::Hello<'_>) -> Result<Command, ErrorCode> {
+    let token = hello.token().unwrap_or_default().to_string();
+    Ok(Command::Hello { request, protocol: hello.protocol(), token })
+}
+
+fn read_resolve(request: u32, resolve: &schema::Resolve<'_>) -> Result<Command, ErrorCode> {
+    let handle = Handle::parse(resolve.handle().unwrap_or_default()).map_err(|_| ErrorCode::UnknownHandle)?;
+    Ok(Command::Resolve { request, folded: handle.fold() })
+}
+
+fn read_open(request: u32, open: &schema::Open<'_>) -> Result<Command, ErrorCode> {
+    match (open.conversation(), open.peer()) {
+        (Some(conversation), 0) => Ok(Command::Open { request, conversation: ConversationId(conversation.0) }),
+        (None, peer) if peer != 0 => Ok(Command::OpenPeer { request, peer: UserId(peer) }),
+        _ => Err(ErrorCode::Malformed),
+    }
+}
+
+fn read_history(request: u32, history: &schema::History<'_>) -> Result<Command, ErrorCode> {
+    let conversation = ConversationId(history.conversation().ok_or(ErrorCode::Malformed)?.0);
+    Ok(Command::History {
+        request,
+        conversation,
+        from_seq: history.from_seq(),
+        backward: history.backward(),
+        limit: history.limit(),
+    })
+}
+
+/// The numbers of a Send are consecutive and begin at 1 or above; ids are not 0. A message that can be told to be bad
+/// without its conversation carries its refusal along: it is judged in its turn, so that a repetition of something
+/// accepted is never refused.
+fn read_send(request: u32, send: &schema::Send<'_>) -> Result<Command, ErrorCode> {
+    let conversation = ConversationId(send.conversation().ok_or(ErrorCode::Malformed)?.0);
+    let views = send.messages().ok_or(ErrorCode::Malformed)?;
+    if views.is_empty() || views.len() > SEND_MESSAGES_MAX {
+        return Err(ErrorCode::Malformed);
+    }
+    let first = views.get(0).client_seq();
+    let mut messages = Vec::with_capacity(views.len());
+    let mut bytes = 0;
+    for (view, client_seq) in views.iter().zip(first..) {
+        if view.client_seq() != client_seq || client_seq == 0 || view.message_id() == 0 {
+            return Err(ErrorCode::Malformed);
+        }
+        let message = read_outgoing(&view);
+        bytes += message.body.len();
+        messages.push(message);
+    }
+    if bytes > SEND_BYTES_MAX && messages.len() > 1 {
+        return Err(ErrorCode::Malformed);
+    }
+    Ok(Command::Send { request, conversation, messages })
+}
+
+fn read_outgoing(view: &schema::Outgoing<'_>) -> OutgoingMessage {
+    let body = view.body().map(|body| body.bytes()).unwrap_or_default();
+    let refusal = if body.len() > BODY_BYTES_MAX {
+        Some(ErrorCode::MessageTooLarge)
+    } else {
+        let admitted = ContentKind::from_number(view.kind()).is_some_and(|kind| kind.admits(body));
+        (!admitted).then_some(ErrorCode::MessageInvalid)
+    };
+    OutgoingMessage {
+        client_seq: view.client_seq(),
+        message_id: MessageId(view.message_id()),
+        kind: view.kind(),
+        flags: view.flags(),
+        ref_seq: view.ref_seq(),
+        mls_epoch: view.mls_epoch(),
+        refusal,
+        body: body.into(),
+    }
+}

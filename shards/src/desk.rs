@@ -1,0 +1,129 @@
+//! The desk: what this shard has asked of the store, and what for.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+
+use trunkline_wire::ids::UserId;
+
+use crate::contract::{Effect, Effects, Ticket};
+use crate::conversation::SuspendedSend;
+use crate::limits::Limits;
+use crate::router::Reply;
+use crate::slab::Slab;
+use crate::store::{Append, ConversationKey, Load, Put, UserKey};
+
+/// What an answer of the store is for.
+#[derive(Debug)]
+pub(crate) enum Purpose {
+    /// The append of a conversation.
+    Append(ConversationKey),
+    /// A conversation that requests wait for.
+    Conversation(ConversationKey),
+    /// A page of history.
+    History(HistoryAsked),
+    /// A repeated send that memory does not reach back to.
+    FindSend(ConversationKey, Box<SuspendedSend>),
+    /// A conversation's devices.
+    Checkpoint,
+    /// Does a user exist?
+    CheckUser(Reply),
+    /// Who has a handle?
+    Resolve(Reply, u32),
+    /// A user's conversations.
+    List(Reply, u32, UserId),
+    /// An administrator's request.
+    Account(Ticket, AccountStep),
+}
+
+/// A page of history that was asked of the store.
+#[derive(Debug)]
+pub(crate) struct HistoryAsked {
+    pub reply: Reply,
+    pub request: u32,
+    pub key: ConversationKey,
+    pub backward: bool,
+    /// Nothing above this seq is shown.
+    pub visible_seq: u64,
+    pub epoch: u64,
+}
+
+/// How far an administrator's request is.
+#[derive(Debug)]
+pub(crate) enum AccountStep {
+    /// The account's row is being written; then the handle is claimed.
+    WriteUser { key: UserKey, folded: String },
+    /// The handle is being claimed.
+    Claim(UserKey),
+    /// The handle is being looked up.
+    FindHandle,
+    /// The account is being read, to count a device more.
+    ReadUser(UserKey),
+    /// The account is being written with a device more.
+    WriteDevice { key: UserKey, device: u32 },
+}
+
+/// Outstanding requests, bounded per kind.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    waiting: Slab<Purpose>,
+    appends: u64,
+    puts: u64,
+    loads: u64,
+}
+
+impl Desk {
+    pub fn can_append(&self, limits: &Limits) -> bool {
+        self.appends < limits.appends_max
+    }
+
+    pub fn can_put(&self, limits: &Limits) -> bool {
+        self.puts < limits.puts_max
+    }
+
+    pub fn can_load(&self, limits: &Limits) -> bool {
+        self.loads < limits.loads_max
+    }
+
+    pub fn append(&mut self, key: ConversationKey, append: Append, effects: &mut Effects) {
+        self.appends += 1;
+        let ticket = self.ticket(Purpose::Append(key));
+        effects.push(Effect::Append { ticket, append: Box::new(append) });
+    }
+
+    pub fn put(&mut self, purpose: Purpose, put: Put, effects: &mut Effects) {
+        self.puts += 1;
+        let ticket = self.ticket(purpose);
+        effects.push(Effect::Put { ticket, put: Box::new(put) });
+    }
+
+    pub fn load(&mut self, purpose: Purpose, load: Load, effects: &mut Effects) {
+        self.loads += 1;
+        let ticket = self.ticket(purpose);
+        effects.push(Effect::Load { ticket, load: Box::new(load) });
+    }
+
+    /// What an answer is for; every request is answered once.
+    pub fn take(&mut self, ticket: Ticket) -> Purpose {
+        let purpose = self.waiting.take(ticket.0 as u32).expect("the store answers what was asked, once");
+        let count = match &purpose {
+            Purpose::Append(_) => &mut self.appends,
+            Purpose::Checkpoint
+            | Purpose::Account(
+                _,
+                AccountStep::WriteUser { .. } | AccountStep::Claim(_) | AccountStep::WriteDevice { .. },
+            ) => &mut self.puts,
+            _ => &mut self.loads,
+        };
+        *count -= 1;
+        purpose
+    }
+
+    /// Writes that the store has not answered yet.
+    pub fn writes_outstanding(&self) -> u64 {
+        self.appends + self.puts
+    }
+
+    fn ticket(&mut self, purpose: Purpose) -> Ticket {
+        Ticket(u64::from(self.waiting.insert(purpose)))
+    }
+}

@@ -1,0 +1,592 @@
+//! The front of a shard: the connections whose sockets it has.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::ControlFlow;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use trunkline_wire::ids::UserId;
+use trunkline_wire::limits::HELLO_BYTES_MAX;
+use trunkline_wire::message::ErrorCode;
+use trunkline_wire::token::TokenKeys;
+use trunkline_wire::violation::Violation;
+use trunkline_wire::websocket::CloseCode;
+
+use crate::bucket::Bucket;
+use crate::command::{self, Command};
+use crate::connection::{Connection, ConnectionLimits, Heard};
+use crate::contract::{Bytes, ConnectionId, Effect, PeerAddress, ShardId};
+use crate::entry::{Address, Caller, Entry};
+use crate::slab::Slab;
+use crate::store::UserKey;
+use crate::timer::Wheel;
+use crate::turn::Turn;
+
+/// The path of the WebSocket endpoint.
+pub const PATH: &str = "/v1/ws";
+
+const NS_PER_MS: u64 = 1_000_000;
+/// How long a connection that broke the law has to read why.
+const LINGER_MS: u64 = 1_000;
+/// Buffers kept for outboxes, and the largest that is kept.
+const POOL_BUFFERS_MAX: usize = 1_024;
+const POOL_BUFFER_BYTES_MAX: usize = 16 * 1024;
+
+/// Who a connection is.
+pub(crate) enum Identity {
+    /// No Hello yet.
+    Nobody,
+    /// Its token is good; its home is being told.
+    Starting(Box<Session>),
+    /// Authenticated.
+    Known(Box<Session>),
+}
+
+/// What a connection is once its token was checked.
+pub(crate) struct Session {
+    pub caller: Caller,
+    pub expires_ms: u64,
+    pub outstanding: u32,
+    pub sends: Bucket,
+}
+
+/// One connection of this shard.
+pub(crate) struct FrontConnection {
+    pub id: ConnectionId,
+    pub link: Connection,
+    pub identity: Identity,
+    peer: PeerAddress,
+    control: Bucket,
+    /// Control frames beyond the rate since the last one within it.
+    control_excess: u32,
+    /// The payload of the last ping that was not answered at once.
+    pong_owed: Option<Box<[u8]>>,
+    /// When its present phase began.
+    since_ns: u64,
+    heard_ns: u64,
+    pinged: bool,
+    /// When the send that is outstanding began.
+    send_since_ns: u64,
+    dirty: bool,
+    /// [`Effect::Close`] was emitted.
+    hung_up: bool,
+    /// It waits for its last answers before it closes.
+    draining: bool,
+    counted_unauthenticated: bool,
+}
+
+/// A request of a client that a home is asked about.
+pub(crate) struct Pending {
+    pub connection: ConnectionId,
+    pub request: u32,
+    pub step: Step,
+}
+
+/// What comes after a home's answer.
+pub(crate) enum Step {
+    /// Welcome.
+    Hello,
+    /// The answer is a frame for the client.
+    Forward,
+    /// The peer's home says whether it exists; then the conversation is opened.
+    OpenPeer(UserId),
+    /// The user's home admits the look-up; then the handle is resolved.
+    Lookup(alloc::string::String),
+}
+
+/// All connections of this shard.
+pub(crate) struct Front {
+    pub(crate) connections: Vec<Option<Box<FrontConnection>>>,
+    pub(crate) pending: Slab<Pending>,
+    pub(crate) keys: TokenKeys,
+    limits: ConnectionLimits,
+    wheel: Wheel,
+    dirty: Vec<ConnectionId>,
+    pool: Vec<Vec<u8>>,
+    /// Commands of one event, read before they are carried out.
+    commands: Vec<Command>,
+    unauthenticated: u64,
+    unauthenticated_by_address: HashMap<[u8; 16], u64, FixedState>,
+    /// Sessions whose end could not be told to their home for want of credit.
+    ended: Vec<VecDeque<(UserKey, Address)>>,
+    open: u64,
+    pub(crate) draining: bool,
+}
+
+impl Front {
+    pub fn new(keys: TokenKeys, shards: u16, now_ns: u64) -> Front {
+        Front {
+            connections: Vec::new(),
+            pending: Slab::default(),
+            keys,
+            limits: ConnectionLimits { path: Some(PATH), ..ConnectionLimits::default() },
+            wheel: Wheel::new(now_ns),
+            dirty: Vec::new(),
+            pool: Vec::new(),
+            commands: Vec::new(),
+            unauthenticated: 0,
+            unauthenticated_by_address: HashMap::with_hasher(FixedState::with_seed(0)),
+            ended: vec![VecDeque::new(); usize::from(shards)],
+            open: 0,
+            draining: false,
+        }
+    }
+
+    /// Connections there are.
+    pub fn open(&self) -> u64 {
+        self.open
+    }
+
+    pub(crate) fn get(&mut self, id: ConnectionId) -> Option<&mut FrontConnection> {
+        let connection = self.connections.get_mut(id.slot as usize)?.as_deref_mut()?;
+        (connection.id == id).then_some(connection)
+    }
+
+    /// A connection was accepted.
+    pub fn accepted(&mut self, turn: &mut Turn<'_>, id: ConnectionId, peer: PeerAddress) {
+        turn.common.counters.connections_accepted += 1;
+        let slot = id.slot as usize;
+        if self.connections.len() <= slot {
+            self.connections.resize_with(slot + 1, || None);
+        }
+        assert!(self.connections[slot].is_none(), "a slot has one connection at a time");
+        let connection = Box::new(FrontConnection {
+            id,
+            link: Connection::new(self.limits.handshake),
+            identity: Identity::Nobody,
+            peer,
+            control: Bucket::default(),
+            control_excess: 0,
+            pong_owed: None,
+            since_ns: turn.now.mono_ns,
+            heard_ns: turn.now.mono_ns,
+            pinged: false,
+            send_since_ns: 0,
+            dirty: false,
+            hung_up: false,
+            draining: false,
+            counted_unauthenticated: true,
+        });
+        self.connections[slot] = Some(connection);
+        self.open += 1;
+        self.unauthenticated += 1;
+        let from_address = self.unauthenticated_by_address.entry(peer.ip).or_default();
+        *from_address += 1;
+        let crowded = *from_address > turn.common.limits.unauthenticated_per_address_max && !peer.is_loopback();
+        if self.draining || crowded || self.unauthenticated > turn.common.limits.unauthenticated_max {
+            return self.hang_up(turn, id);
+        }
+        self.arm(turn, id);
+    }
+
+    /// Bytes came in.
+    pub fn received(&mut self, turn: &mut Turn<'_>, id: ConnectionId, bytes: &mut [u8]) {
+        turn.common.counters.bytes_received += bytes.len() as u64;
+        let mut commands = core::mem::take(&mut self.commands);
+        let limits = self.limits;
+        let Some(connection) = self.get(id).filter(|connection| !connection.hung_up) else {
+            self.commands = commands;
+            return;
+        };
+        let outcome = connection.read(turn, &limits, bytes, &mut commands);
+        for command in commands.drain(..) {
+            self.carry_out(turn, id, command);
+        }
+        self.commands = commands;
+        if let Err(violation) = outcome {
+            self.violate(turn, id, violation);
+        }
+        self.mark_dirty(id);
+    }
+
+    /// A send ended.
+    pub fn sent(&mut self, turn: &mut Turn<'_>, id: ConnectionId, complete: bool, buffer: Option<Vec<u8>>) {
+        if let Some(mut buffer) = buffer.filter(|buffer| buffer.capacity() <= POOL_BUFFER_BYTES_MAX)
+            && self.pool.len() < POOL_BUFFERS_MAX
+        {
+            buffer.clear();
+            self.pool.push(buffer);
+        }
+        let Some(connection) = self.get(id) else { return };
+        connection.link.sent();
+        if !complete {
+            return self.hang_up(turn, id);
+        }
+        self.mark_dirty(id);
+    }
+
+    /// The peer ended the stream.
+    pub fn ended(&mut self, turn: &mut Turn<'_>, id: ConnectionId) {
+        self.hang_up(turn, id);
+    }
+
+    /// The slot is free.
+    pub fn closed(&mut self, id: ConnectionId) {
+        let slot = &mut self.connections[id.slot as usize];
+        assert!(slot.as_ref().is_some_and(|connection| connection.id == id && connection.hung_up), "closed on demand");
+        *slot = None;
+        self.open -= 1;
+    }
+
+    /// A frame for a connection; too many of them end it.
+    pub fn push(&mut self, turn: &mut Turn<'_>, id: ConnectionId, frame: Bytes) {
+        let outbox_bytes_max = turn.common.limits.outbox_bytes_max as usize;
+        let Front { connections, pool, .. } = self;
+        let slot = connections.get_mut(id.slot as usize).and_then(Option::as_deref_mut);
+        let Some(connection) = slot.filter(|connection| connection.id == id && !connection.hung_up) else {
+            return;
+        };
+        connection.link.push_frame(frame, pool);
+        if connection.link.outbox_bytes() > outbox_bytes_max {
+            return self.violate(turn, id, Violation::SlowReader);
+        }
+        self.mark_dirty(id);
+    }
+
+    /// Ends a connection for what its peer did.
+    pub fn violate(&mut self, turn: &mut Turn<'_>, id: ConnectionId, violation: Violation) {
+        let Some(connection) = self.get(id) else { return };
+        if connection.hung_up {
+            return;
+        }
+        let speechless = matches!(violation, Violation::SlowReader | Violation::PongTimeout);
+        connection.link.close(violation.close_code(), violation.name());
+        turn.common.counters.count_violation(violation);
+        if speechless || connection.link.is_in_handshake() {
+            return self.hang_up(turn, id);
+        }
+        self.closing(turn, id);
+    }
+
+    /// Ends a connection in good order.
+    pub fn close(&mut self, turn: &mut Turn<'_>, id: ConnectionId, code: CloseCode, reason: &str) {
+        let Some(connection) = self.get(id) else { return };
+        connection.link.close(code, reason);
+        if connection.link.is_in_handshake() {
+            return self.hang_up(turn, id);
+        }
+        self.closing(turn, id);
+    }
+
+    fn closing(&mut self, turn: &mut Turn<'_>, id: ConnectionId) {
+        if let Some(connection) = self.get(id) {
+            connection.since_ns = turn.now.mono_ns;
+        }
+        self.mark_dirty(id);
+        self.arm(turn, id);
+    }
+
+    /// Ends a connection at once, and tells the user's home.
+    fn hang_up(&mut self, turn: &mut Turn<'_>, id: ConnectionId) {
+        let Some(connection) = self.get(id) else { return };
+        if core::mem::replace(&mut connection.hung_up, true) {
+            return;
+        }
+        turn.effects.push(Effect::Close { connection: id });
+        let identity = core::mem::replace(&mut connection.identity, Identity::Nobody);
+        self.authenticated(id);
+        if let Identity::Known(session) = identity {
+            self.tell_ended(turn, &session.caller);
+        }
+    }
+
+    /// Tells the user's home that a session's connection is gone.
+    pub(crate) fn tell_ended(&mut self, turn: &mut Turn<'_>, caller: &Caller) {
+        let key = UserKey { tenant: caller.tenant, user: caller.user };
+        let home = turn.common.router.home_of_user(key);
+        let entry = Entry::SessionEnded { key, address: caller.address };
+        if !turn.common.router.try_post(home, entry, turn.effects) {
+            self.ended[usize::from(home)].push_back((key, caller.address));
+        }
+    }
+
+    /// Credit towards a shard came back.
+    pub fn unblock(&mut self, turn: &mut Turn<'_>, shard: ShardId) {
+        while turn.common.router.has_credit(shard) {
+            let Some((key, address)) = self.ended[usize::from(shard)].pop_front() else { return };
+            let posted = turn.common.router.try_post(shard, Entry::SessionEnded { key, address }, turn.effects);
+            assert!(posted, "there was credit");
+        }
+    }
+
+    /// The connection no longer counts as one that has not authenticated.
+    pub(crate) fn authenticated(&mut self, id: ConnectionId) {
+        let Some(connection) = self.get(id) else { return };
+        if !core::mem::replace(&mut connection.counted_unauthenticated, false) {
+            return;
+        }
+        let ip = connection.peer.ip;
+        self.unauthenticated -= 1;
+        if let Some(count) = self.unauthenticated_by_address.get_mut(&ip) {
+            *count -= 1;
+            if *count == 0 {
+                self.unauthenticated_by_address.remove(&ip);
+            }
+        }
+    }
+
+    /// Frames for this connection are to be sent at the end of the turn.
+    pub(crate) fn mark_dirty(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.get(id)
+            && !core::mem::replace(&mut connection.dirty, true)
+        {
+            self.dirty.push(id);
+        }
+    }
+
+    /// Sends what is queued: one send per connection, however many frames came together.
+    pub fn flush(&mut self, turn: &mut Turn<'_>) {
+        while let Some(id) = self.dirty.pop() {
+            let Some(connection) = self.get(id) else { continue };
+            connection.dirty = false;
+            if connection.hung_up {
+                continue;
+            }
+            if let Some(bytes) = connection.link.take_send() {
+                connection.send_since_ns = turn.now.mono_ns;
+                turn.effects.push(Effect::Send { connection: id, bytes });
+                self.arm_if_needed(turn, id);
+            } else if connection.link.is_finished() || connection.is_refused_and_told() {
+                self.hang_up(turn, id);
+            }
+        }
+    }
+
+    /// Looks at connections whose time has come; true when more are due.
+    pub fn expire(&mut self, turn: &mut Turn<'_>) -> bool {
+        let Some(due) = self.wheel.take_due(turn.now.mono_ns) else { return false };
+        for &id in &due {
+            self.check(turn, id);
+        }
+        self.wheel.recycle(due);
+        true
+    }
+
+    fn check(&mut self, turn: &mut Turn<'_>, id: ConnectionId) {
+        let Some(connection) = self.get(id) else { return };
+        if connection.hung_up {
+            return;
+        }
+        match connection.overdue(turn) {
+            Overdue::Nothing => {}
+            Overdue::Linger => return self.hang_up(turn, id),
+            Overdue::Violation(violation) => return self.violate(turn, id, violation),
+            Overdue::Ping => {
+                connection.pinged = true;
+                connection.since_ns = turn.now.mono_ns;
+                connection.link.ping();
+                self.mark_dirty(id);
+            }
+        }
+        self.arm(turn, id);
+    }
+
+    /// The wheel is asked at least once per heartbeat; a send that does not progress is not found later than that.
+    fn arm_if_needed(&mut self, turn: &Turn<'_>, id: ConnectionId) {
+        if turn.common.limits.outbox_stalled_ms < turn.common.limits.heartbeat_ms {
+            self.arm(turn, id);
+        }
+    }
+
+    pub(crate) fn arm(&mut self, turn: &Turn<'_>, id: ConnectionId) {
+        if let Some(connection) = self.get(id) {
+            let deadline = connection.deadline_ns(turn);
+            self.wheel.arm(id, deadline);
+        }
+    }
+
+    /// When a connection wants to be looked at, in monotonic nanoseconds.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.wheel.next_deadline()
+    }
+
+    /// Whether connections have something to send.
+    pub fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Begins the drain: everybody is told when to come back, and closed once its requests are answered.
+    pub fn drain(&mut self, turn: &mut Turn<'_>) {
+        self.draining = true;
+        let ids: Vec<ConnectionId> = self.connections.iter().flatten().map(|connection| connection.id).collect();
+        for id in ids {
+            let spread = turn.common.limits.drain_spread_ms.max(1);
+            let retry_after_ms = (turn.random_id() % spread) as u32;
+            let mut frame = Vec::new();
+            turn.common.encoder.go_away(ErrorCode::Draining, retry_after_ms).write_server_frame(&mut frame);
+            let Some(connection) = self.get(id) else { continue };
+            connection.draining = true;
+            if let Identity::Known(_) = connection.identity {
+                self.push(turn, id, Bytes::Owned(frame));
+            }
+            self.close_if_drained(turn, id);
+        }
+    }
+
+    /// A draining connection closes when nothing it asked is open any more.
+    pub(crate) fn close_if_drained(&mut self, turn: &mut Turn<'_>, id: ConnectionId) {
+        let Some(connection) = self.get(id) else { return };
+        let outstanding = match &connection.identity {
+            Identity::Known(session) | Identity::Starting(session) => session.outstanding,
+            Identity::Nobody => 0,
+        };
+        if connection.draining && outstanding == 0 {
+            self.close(turn, id, CloseCode::SERVICE_RESTART, "draining");
+        }
+    }
+
+    /// Ends every connection at once.
+    pub fn hang_up_all(&mut self, turn: &mut Turn<'_>) {
+        let ids: Vec<ConnectionId> = self.connections.iter().flatten().map(|connection| connection.id).collect();
+        for id in ids {
+            self.hang_up(turn, id);
+        }
+    }
+}
+
+/// What time says about a connection.
+enum Overdue {
+    Nothing,
+    Ping,
+    Linger,
+    Violation(Violation),
+}
+
+impl FrontConnection {
+    /// Reads what came in: commands are collected, pings answered.
+    fn read(
+        &mut self,
+        turn: &mut Turn<'_>,
+        limits: &ConnectionLimits,
+        bytes: &mut [u8],
+        commands: &mut Vec<Command>,
+    ) -> Result<(), Violation> {
+        let now = turn.now;
+        self.heard_ns = now.mono_ns;
+        self.pinged = false;
+        let authenticated = matches!(self.identity, Identity::Known(_));
+        let mut verdict = Ok(());
+        let mut pings: Vec<Box<[u8]>> = Vec::new();
+        let (mut opened, mut controls, mut envelopes) = (false, 0u64, 0u64);
+        let outcome = self.link.receive(limits, bytes, &mut |heard| {
+            verdict = match heard {
+                Heard::Opened => {
+                    opened = true;
+                    Ok(())
+                }
+                Heard::Binary(message) if !authenticated && message.len() > HELLO_BYTES_MAX => {
+                    Err(Violation::NotAuthenticated)
+                }
+                Heard::Binary(message) => {
+                    envelopes += 1;
+                    command::read(message).map(|command| commands.push(command))
+                }
+                Heard::Text(_) => Err(Violation::TextUnsupported),
+                Heard::Ping(payload) => {
+                    controls += 1;
+                    pings.push(payload.into());
+                    Ok(())
+                }
+                Heard::Pong => {
+                    controls += 1;
+                    Ok(())
+                }
+            };
+            if verdict.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        if opened {
+            self.since_ns = now.mono_ns;
+        }
+        turn.common.counters.envelopes_received += envelopes;
+        self.answer_pings(turn, controls, pings)?;
+        outcome.and(verdict)
+    }
+
+    /// Each ping is answered while they come within their rate; above it the latest of them, later; far above it is a flood.
+    fn answer_pings(&mut self, turn: &Turn<'_>, controls: u64, pings: Vec<Box<[u8]>>) -> Result<(), Violation> {
+        let limits = &turn.common.limits;
+        let owed = self.pong_owed.take();
+        for payload in owed.into_iter().chain(pings) {
+            if self.control.take_per_s(turn.now.mono_ns, limits.control_burst, limits.control_per_s, 1) {
+                self.control_excess = 0;
+                self.link.pong(&payload);
+            } else {
+                self.control_excess += 1;
+                self.pong_owed = Some(payload);
+            }
+        }
+        let flood = u64::from(self.control_excess) > limits.control_burst || controls > 4 * limits.control_burst;
+        if flood { Err(Violation::ControlFlood) } else { Ok(()) }
+    }
+
+    /// An HTTP refusal or a violation's close frame was sent, and nothing more will be heard.
+    fn is_refused_and_told(&self) -> bool {
+        self.link.is_closing() && self.link.outbox_bytes() == 0 && self.link.is_refusal()
+    }
+
+    fn overdue(&self, turn: &Turn<'_>) -> Overdue {
+        let limits = &turn.common.limits;
+        let now_ns = turn.now.mono_ns;
+        let since = |start_ns: u64, ms: u64| now_ns >= start_ns.saturating_add(ms * NS_PER_MS);
+        if self.link.is_closing() {
+            return if since(self.since_ns, self.close_ms(turn)) { Overdue::Linger } else { Overdue::Nothing };
+        }
+        if self.link.is_in_handshake() {
+            let late = since(self.since_ns, limits.handshake_ms);
+            return if late { Overdue::Violation(Violation::HandshakeTimeout) } else { Overdue::Nothing };
+        }
+        let Identity::Known(session) = &self.identity else {
+            let late = since(self.since_ns, limits.hello_ms);
+            return if late { Overdue::Violation(Violation::HelloTimeout) } else { Overdue::Nothing };
+        };
+        if turn.now.wall_ms >= session.expires_ms {
+            return Overdue::Violation(Violation::TokenExpired);
+        }
+        if self.link.is_sending() && since(self.send_since_ns, limits.outbox_stalled_ms) {
+            return Overdue::Violation(Violation::SlowReader);
+        }
+        match self.pinged {
+            true if since(self.since_ns, limits.heartbeat_ms) => Overdue::Violation(Violation::PongTimeout),
+            false if since(self.heard_ns, limits.heartbeat_ms) => Overdue::Ping,
+            _ => Overdue::Nothing,
+        }
+    }
+
+    fn close_ms(&self, turn: &Turn<'_>) -> u64 {
+        let close_ms = turn.common.limits.close_ms;
+        if self.link.still_listens() { close_ms } else { close_ms.min(LINGER_MS) }
+    }
+
+    /// When [`FrontConnection::overdue`] may say something new.
+    fn deadline_ns(&self, turn: &Turn<'_>) -> u64 {
+        let limits = &turn.common.limits;
+        let after = |start_ns: u64, ms: u64| start_ns.saturating_add(ms * NS_PER_MS);
+        if self.link.is_closing() {
+            return after(self.since_ns, self.close_ms(turn));
+        }
+        if self.link.is_in_handshake() {
+            return after(self.since_ns, limits.handshake_ms);
+        }
+        let Identity::Known(session) = &self.identity else {
+            return after(self.since_ns, limits.hello_ms);
+        };
+        let silence = after(if self.pinged { self.since_ns } else { self.heard_ns }, limits.heartbeat_ms);
+        let expiry = after(turn.now.mono_ns, session.expires_ms.saturating_sub(turn.now.wall_ms));
+        let stalled = match self.link.is_sending() {
+            true => after(self.send_since_ns, limits.outbox_stalled_ms),
+            false => u64::MAX,
+        };
+        silence.min(expiry).min(stalled)
+    }
+}
+
+impl PeerAddress {
+    /// Whether it is this machine: 127.0.0.0/8, also mapped, or ::1.
+    fn is_loopback(&self) -> bool {
+        let mapped = self.ip.starts_with(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]);
+        (mapped && self.ip[12] == 127) || u128::from_be_bytes(self.ip) == 1
+    }
+}

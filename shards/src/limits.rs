@@ -1,0 +1,109 @@
+//! Every limit of a shard, by name: a value with a default, changed by configuration and never by code.
+
+macro_rules! limits {
+    ($($(#[$doc:meta])* $name:ident = $default:expr, $low:expr, $high:expr;)*) => {
+        /// The limits in force.
+        #[derive(Clone, PartialEq, Eq, Debug)]
+        pub struct Limits { $($(#[$doc])* pub $name: u64,)* }
+
+        impl Default for Limits {
+            fn default() -> Limits { Limits { $($name: $default,)* } }
+        }
+
+        impl Limits {
+            /// Sets one by name; refused where there is no such limit or the value is out of its bounds (then with them).
+            pub fn set(&mut self, name: &str, value: u64) -> Result<(), LimitError> {
+                match name {
+                    $(stringify!($name) => {
+                        if !($low..=$high).contains(&value) {
+                            return Err(LimitError::OutOfBounds { low: $low, high: $high });
+                        }
+                        self.$name = value;
+                        Ok(())
+                    })*
+                    _ => Err(LimitError::Unknown),
+                }
+            }
+
+            /// Every limit with its value in force.
+            pub fn each(&self, mut visit: impl FnMut(&'static str, u64)) {
+                $(visit(stringify!($name), self.$name);)*
+            }
+        }
+
+        const _: () = { $(assert!($low <= $default && $default <= $high);)* };
+    };
+}
+
+/// Why a limit was not set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LimitError {
+    /// There is no limit of that name.
+    Unknown,
+    /// The value is not within these bounds.
+    OutOfBounds {
+        /// Lowest value.
+        low: u64,
+        /// Highest value.
+        high: u64,
+    },
+}
+
+limits! {
+    /// Milliseconds a connection has for its HTTP handshake.
+    handshake_ms = 5_000, 10, 600_000;
+    /// Milliseconds from the handshake to Hello.
+    hello_ms = 5_000, 10, 600_000;
+    /// Milliseconds of silence after which a ping is sent; as much again without an answer ends the connection.
+    heartbeat_ms = 30_000, 20, 3_600_000;
+    /// Milliseconds for the peer to answer a close.
+    close_ms = 5_000, 10, 60_000;
+    /// Connections of a shard that have not authenticated.
+    unauthenticated_max = 2_000, 1, 1_000_000;
+    /// Such connections from one address; loopback is exempt.
+    unauthenticated_per_address_max = 32, 1, 1_000_000;
+    /// Connections of one device at the same time.
+    sessions_per_device_max = 4, 1, 64;
+    /// Ping and pong frames at once, before `control_per_s` counts.
+    control_burst = 40, 1, 1_000_000;
+    /// Ping and pong frames a second; pings above it are answered together, a burst beyond that ends the connection.
+    control_per_s = 20, 1, 1_000_000;
+    /// Messages of a device at once, before `send_per_s` counts.
+    send_burst = 60, 1, 1_000_000_000;
+    /// Messages a second of a device.
+    send_per_s = 5, 1, 1_000_000_000;
+    /// Messages of a conversation at once, before `conversation_send_per_s` counts.
+    conversation_send_burst = 120, 1, 1_000_000_000;
+    /// Messages a second of a conversation.
+    conversation_send_per_s = 60, 1, 1_000_000_000;
+    /// Handles a user may look up at once.
+    lookup_burst = 100, 1, 1_000_000_000;
+    /// Seconds after which one more look-up is allowed.
+    lookup_every_s = 90, 1, 86_400;
+    /// Bytes in an outbox beyond which the connection is closed as too slow.
+    outbox_bytes_max = 256 * 1024, 1024, 1 << 30;
+    /// Milliseconds without progress of an outbox after which the connection is closed as too slow.
+    outbox_stalled_ms = 60_000, 20, 3_600_000;
+    /// Messages of a conversation that wait for the store.
+    conversation_pending_max = 256, 1, 4_096;
+    /// Bytes of the same.
+    conversation_pending_bytes_max = 256 * 1024, 1024, 64 * 1024 * 1024;
+    /// Requests that wait for a conversation to be loaded.
+    load_waiters_max = 64, 1, 65_536;
+    /// Appends of a shard that wait for the store.
+    appends_max = 1_024, 1, 65_536;
+    /// Reads of a shard that wait for the store.
+    loads_max = 256, 1, 65_536;
+    /// Index writes of a shard that wait for the store.
+    puts_max = 64, 1, 65_536;
+    /// Rows after which a conversation's devices are written to the index.
+    checkpoint_rows = 256, 1, 1_024;
+    /// Rows back to which a repeated send is looked up.
+    repeat_rows_max = 1_024, 1, 1_000_000;
+    /// Milliseconds a refused client should wait.
+    retry_after_ms = 200, 1, 60_000;
+    /// Milliseconds over which clients are told to come back after a drain.
+    drain_spread_ms = 2_000, 1, 600_000;
+    /// Milliseconds a drain takes at most.
+    drain_ms = 8_000, 10, 600_000;
+}

@@ -1,0 +1,234 @@
+//! The product's core: one shard, all its roles behind one `apply`.
+
+use alloc::boxed::Box;
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::SeedableRng;
+use trunkline_wire::message::Encoder;
+use trunkline_wire::token::TokenKeys;
+
+use crate::accounts::Accounts;
+use crate::contract::{AdminAnswer, AdminRequest, Bytes, Core, Effect, Effects, Event, Now, ShardId, Ticket};
+use crate::conversations::{self, Conversations};
+use crate::counters::Counters;
+use crate::desk::{Desk, Purpose};
+use crate::entry::{Entry, HomeRequest};
+use crate::front::Front;
+use crate::limits::Limits;
+use crate::router::{LaneRoom, Reply, Router};
+use crate::store::{Loaded, StoreFault, StoreResult};
+use crate::turn::{Common, Turn};
+use crate::users::{self, Users};
+
+/// What a shard is told when it is made.
+#[derive(Clone)]
+pub struct ShardConfig {
+    /// Its number.
+    pub shard: ShardId,
+    /// How many there are.
+    pub shards: u16,
+    /// The keys that tokens are checked with.
+    pub keys: TokenKeys,
+    /// The limits in force.
+    pub limits: Limits,
+    /// Room of each of its lanes.
+    pub room: LaneRoom,
+    /// Seed of its random numbers; secret in production.
+    pub seed: [u8; 32],
+    /// The store's incarnation: the lowest epoch of new messages.
+    pub incarnation: u64,
+    /// The time now.
+    pub now: Now,
+}
+
+/// How far a drain is.
+enum Drain {
+    No,
+    /// Everything ends at this time at the latest (monotonic ns).
+    Until(u64),
+    Done,
+}
+
+/// One shard.
+pub struct Shard {
+    common: Common,
+    front: Front,
+    users: Users,
+    conversations: Conversations,
+    accounts: Accounts,
+    drain: Drain,
+}
+
+impl Shard {
+    /// A shard without connections; it takes up users and conversations when they are asked for.
+    pub fn new(config: ShardConfig) -> Shard {
+        Shard {
+            front: Front::new(config.keys, config.shards, config.now.mono_ns),
+            users: Users::new(config.shards),
+            conversations: Conversations::new(config.shards),
+            accounts: Accounts::new(),
+            drain: Drain::No,
+            common: Common {
+                limits: config.limits,
+                router: Router::new(config.shard, config.shards, config.room),
+                desk: Desk::default(),
+                encoder: Encoder::new(),
+                counters: Counters::default(),
+                random: ChaCha8Rng::from_seed(config.seed),
+                incarnation: config.incarnation,
+            },
+        }
+    }
+
+    /// What it has counted so far.
+    pub fn counters(&self) -> Counters {
+        let mut counters = self.common.counters.clone();
+        counters.connections_open = self.front.open();
+        counters.sessions_open = self.users.sessions_open();
+        counters.entries_posted = self.common.router.posted;
+        counters
+    }
+
+    /// The roles, and a turn for them.
+    fn split<'a>(
+        &'a mut self,
+        now: Now,
+        effects: &'a mut Effects,
+    ) -> (&'a mut Front, &'a mut Users, &'a mut Conversations, &'a mut Accounts, Turn<'a>) {
+        let Shard { common, front, users, conversations, accounts, .. } = self;
+        (front, users, conversations, accounts, Turn { now, effects, common })
+    }
+
+    fn take_entry(&mut self, now: Now, from: ShardId, entry: Entry, effects: &mut Effects) {
+        let (front, users, conversations, _, mut turn) = self.split(now, effects);
+        match entry {
+            Entry::Request { ticket, request } => {
+                let reply = Reply { shard: from, ticket };
+                match *request {
+                    HomeRequest::Open { .. } | HomeRequest::Send { .. } | HomeRequest::History { .. } => {
+                        conversations.request(&mut turn, reply, *request);
+                    }
+                    request => users.request(&mut turn, reply, request),
+                }
+            }
+            Entry::Answer { ticket, answer } => front.answered(&mut turn, from, ticket, answer),
+            Entry::Deliver(delivery) => users.deliver(&mut turn, &delivery),
+            Entry::Push { connection, frame } => {
+                turn.common.counters.messages_delivered += 1;
+                front.push(&mut turn, connection, Bytes::Shared(frame));
+            }
+            Entry::SessionEnded { key, address } => users.session_ended(key, address),
+            Entry::EndSession { connection, violation } => front.violate(&mut turn, connection, violation),
+        }
+    }
+
+    fn take_stored(&mut self, now: Now, ticket: Ticket, result: StoreResult, effects: &mut Effects) {
+        let purpose = self.common.desk.take(ticket);
+        let (_, _, conversations, accounts, mut turn) = self.split(now, effects);
+        match (purpose, result) {
+            (Purpose::Append(key), StoreResult::Appended(done)) => {
+                conversations.appended(&mut turn, key, done.map(drop));
+            }
+            (Purpose::Account(ticket, step), result) => accounts.stored(&mut turn, ticket, step, result),
+            (Purpose::Checkpoint, _) => {}
+            (purpose, StoreResult::Loaded(loaded)) => take_loaded(&mut turn, conversations, purpose, loaded),
+            _ => unreachable!("the store answers what it was asked"),
+        }
+    }
+
+    fn begin_drain(&mut self, now: Now, effects: &mut Effects) {
+        if let Drain::No = self.drain {
+            self.drain = Drain::Until(now.mono_ns + self.common.limits.drain_ms * 1_000_000);
+            let (front, _, _, _, mut turn) = self.split(now, effects);
+            front.drain(&mut turn);
+        }
+    }
+
+    fn go_on_draining(&mut self, now: Now, effects: &mut Effects) {
+        let Drain::Until(deadline) = self.drain else { return };
+        if now.mono_ns >= deadline {
+            let (front, _, _, _, mut turn) = self.split(now, effects);
+            front.hang_up_all(&mut turn);
+        }
+        let idle =
+            self.front.open() == 0 && self.common.desk.writes_outstanding() == 0 && !self.conversations.has_repeats();
+        if idle {
+            self.drain = Drain::Done;
+            effects.push(Effect::Drained);
+        }
+    }
+
+    /// Entries to oneself, until there is none.
+    fn take_local(&mut self, now: Now, effects: &mut Effects) {
+        while let Some(entry) = self.common.router.next_local() {
+            self.take_entry(now, self.common.router.own(), entry, effects);
+        }
+    }
+}
+
+fn take_loaded(
+    turn: &mut Turn<'_>,
+    conversations: &mut Conversations,
+    purpose: Purpose,
+    loaded: Result<Loaded, StoreFault>,
+) {
+    match purpose {
+        Purpose::Conversation(key) => conversations.loaded(turn, key, loaded),
+        Purpose::History(asked) => conversations::history_loaded(turn, &asked, loaded),
+        Purpose::FindSend(key, send) => conversations.send_found(turn, key, *send, loaded),
+        Purpose::CheckUser(reply) => users::user_checked(turn, reply, loaded),
+        Purpose::Resolve(reply, request) => users::handle_resolved(turn, reply, request, loaded),
+        Purpose::List(reply, request, user) => users::listed(turn, reply, request, user, loaded),
+        Purpose::Append(_) | Purpose::Checkpoint | Purpose::Account(..) => {
+            unreachable!("these are not answered by a read")
+        }
+    }
+}
+
+impl Core for Shard {
+    fn apply(&mut self, now: Now, event: Event<'_>, effects: &mut Effects) {
+        let (front, users, conversations, accounts, mut turn) = self.split(now, effects);
+        match event {
+            Event::Accepted { connection, peer } => front.accepted(&mut turn, connection, peer),
+            Event::Received { connection, bytes } => front.received(&mut turn, connection, bytes),
+            Event::Sent { connection, complete, buffer } => front.sent(&mut turn, connection, complete, buffer),
+            Event::Ended { connection } => front.ended(&mut turn, connection),
+            Event::Closed { connection } => front.closed(connection),
+            Event::Posted { from, entry } => self.take_entry(now, from, entry, effects),
+            Event::Credit { shard, entries } => {
+                turn.common.router.credit(shard, entries);
+                front.unblock(&mut turn, shard);
+                users.unblock(&mut turn, shard);
+                conversations.unblock(shard);
+            }
+            Event::Stored { ticket, result } => self.take_stored(now, ticket, result, effects),
+            Event::Admin { ticket, request: AdminRequest::Counters } => {
+                let counters = Box::new(self.counters());
+                effects.push(Effect::Answer { ticket, answer: AdminAnswer::Counters(counters) });
+            }
+            Event::Admin { ticket, request } => accounts.request(&mut turn, ticket, request),
+            Event::Drain => self.begin_drain(now, effects),
+        }
+        self.take_local(now, effects);
+    }
+
+    fn work(&mut self, now: Now, budget: u32, effects: &mut Effects) -> bool {
+        let (front, _, conversations, _, mut turn) = self.split(now, effects);
+        let timers_left = front.expire(&mut turn);
+        conversations.repeat_appends(&mut turn);
+        let left = conversations.fan_out(&mut turn, budget);
+        self.take_local(now, effects);
+        let (front, _, _, _, mut turn) = self.split(now, effects);
+        front.flush(&mut turn);
+        self.go_on_draining(now, effects);
+        timers_left || left == 0 || self.front.is_dirty()
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
+        let drain = match self.drain {
+            Drain::Until(deadline) => Some(deadline),
+            Drain::No | Drain::Done => None,
+        };
+        [self.front.next_deadline(), self.conversations.next_deadline(), drain].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,277 @@
+//! What a core asks of a store, and what it gets back.
+//!
+//! Promises of every store: an append that answered `Ok` survives a kill, an operating system crash and a power cut. Appends
+//! of one conversation are asked for one at a time. All rows of one append become durable together, or a prefix of them
+//! does. Running the same append again is a no-op. Readers see what was durable when they were asked. A claim is atomic.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use trunkline_wire::ids::{ConversationId, DeviceId, Lsn, MessageId, TenantId, UserId};
+
+/// A conversation of a tenant.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ConversationKey {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The conversation.
+    pub conversation: ConversationId,
+}
+
+/// A user of a tenant.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct UserKey {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The user.
+    pub user: UserId,
+}
+
+/// One message as it is stored. It carries its own dedup mark: (sender, device, client_seq, message id).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Row {
+    /// Its number in the conversation, dense from 1.
+    pub seq: u64,
+    /// The ordering incarnation that gave the number; never decreasing along seq.
+    pub epoch: u64,
+    /// Where the store put it; the store's to fill in.
+    pub lsn: Lsn,
+    /// Server time, milliseconds since 1970, never decreasing along seq.
+    pub ts_ms: u64,
+    /// Who sent it.
+    pub sender: UserId,
+    /// With which device.
+    pub device: DeviceId,
+    /// The device's number for it, dense from 1 per (device, conversation).
+    pub client_seq: u64,
+    /// The client's name for it.
+    pub message_id: MessageId,
+    /// What the body is.
+    pub kind: u8,
+    /// Reserved bits of the content.
+    pub flags: u16,
+    /// Original time of an imported message, else 0.
+    pub sent_at_ms: u64,
+    /// The seq this one speaks of, else 0.
+    pub ref_seq: u64,
+    /// Epoch of an encrypted conversation's group, else 0.
+    pub mls_epoch: u64,
+    /// The content, shared with whoever still delivers it.
+    pub body: Arc<[u8]>,
+}
+
+/// What a conversation is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConversationMeta {
+    /// A [`trunkline_wire::message::ConversationKind`] by number.
+    pub kind: u8,
+    /// Milliseconds since 1970.
+    pub created_ms: u64,
+    /// Ascending; of a 1:1 two, or one who talks to itself.
+    pub members: Vec<UserId>,
+}
+
+/// Rows with consecutive seqs for one conversation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Append {
+    /// The conversation.
+    pub key: ConversationKey,
+    /// Given with the first rows of a new conversation. Whoever sees a row sees the meta, and the conversation in the list
+    /// of each member.
+    pub meta: Option<ConversationMeta>,
+    /// At least one.
+    pub rows: Vec<Row>,
+}
+
+/// How far one device has come in a conversation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DeviceHigh {
+    /// The user.
+    pub user: UserId,
+    /// The user's device.
+    pub device: DeviceId,
+    /// Highest `client_seq` in the log.
+    pub high: u64,
+    /// The message that has it.
+    pub message_id: MessageId,
+}
+
+/// An account.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UserRow {
+    /// The handle as shown.
+    pub handle: String,
+    /// Milliseconds since 1970.
+    pub created_ms: u64,
+    /// Devices given out so far.
+    pub devices: u32,
+}
+
+/// A write to the index.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Put {
+    /// Writes an account's row.
+    User {
+        /// Whose.
+        key: UserKey,
+        /// The row.
+        row: UserRow,
+    },
+    /// Gives a handle to a user, if nobody has it.
+    ClaimHandle {
+        /// The tenant.
+        tenant: TenantId,
+        /// The handle as it is unique.
+        folded: String,
+        /// Who wants it.
+        user: UserId,
+    },
+    /// Remembers how far every device of a conversation is, as of a durable seq; outlives retention of the rows.
+    Checkpoint {
+        /// The conversation.
+        key: ConversationKey,
+        /// The rows up to here are counted in.
+        as_of_seq: u64,
+        /// All devices that ever sent here.
+        devices: Vec<DeviceHigh>,
+    },
+}
+
+/// A read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Load {
+    /// Everything the home of a conversation needs to go on.
+    Conversation {
+        /// Which.
+        key: ConversationKey,
+    },
+    /// Rows from `from_seq` on (itself included), upwards or downwards, at most `rows_max` and `cost_bytes_max`
+    /// ([`trunkline_wire::limits::message_cost_bytes`]) but at least one if there is one. Answered in ascending order.
+    History {
+        /// Which conversation.
+        key: ConversationKey,
+        /// Where to begin.
+        from_seq: u64,
+        /// Downwards.
+        backward: bool,
+        /// Most rows.
+        rows_max: u32,
+        /// Most bytes.
+        cost_bytes_max: u32,
+    },
+    /// The row of a (user, device, client_seq) among those with seq in `from_seq..=to_seq`.
+    FindSend {
+        /// Which conversation.
+        key: ConversationKey,
+        /// The sender.
+        user: UserId,
+        /// The sender's device.
+        device: DeviceId,
+        /// The device's number.
+        client_seq: u64,
+        /// Lowest seq to look at.
+        from_seq: u64,
+        /// Highest seq to look at.
+        to_seq: u64,
+    },
+    /// An account.
+    User {
+        /// Whose.
+        key: UserKey,
+    },
+    /// Who has a handle.
+    Handle {
+        /// The tenant.
+        tenant: TenantId,
+        /// The handle as it is unique.
+        folded: String,
+    },
+    /// A user's conversations in order of id, from behind `after`.
+    Conversations {
+        /// Whose.
+        key: UserKey,
+        /// Begin behind this one.
+        after: Option<ConversationId>,
+        /// Most of them.
+        conversations_max: u32,
+    },
+}
+
+/// A conversation as its home takes it up.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConversationImage {
+    /// What it is.
+    pub meta: ConversationMeta,
+    /// Its highest seq; 0: none.
+    pub last_seq: u64,
+    /// How far each device is, rows above the checkpoint counted in; in order of (user, device).
+    pub devices: Vec<DeviceHigh>,
+    /// What the newest checkpoint covers.
+    pub checkpoint_seq: u64,
+    /// The newest rows in ascending order, at most [`RECENT_ROWS_MAX`] and [`RECENT_COST_BYTES_MAX`], at least one if any.
+    pub recent: Vec<Row>,
+}
+
+/// Most rows of [`ConversationImage::recent`], and of a conversation's memory of them.
+pub const RECENT_ROWS_MAX: usize = 256;
+/// Most bytes of the same, by [`trunkline_wire::limits::message_cost_bytes`].
+pub const RECENT_COST_BYTES_MAX: usize = 64 * 1024;
+
+/// One conversation of a user's list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListedConversation {
+    /// Which.
+    pub conversation: ConversationId,
+    /// What it is.
+    pub meta: ConversationMeta,
+    /// Its highest seq.
+    pub last_seq: u64,
+}
+
+/// Why the store did not do it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StoreFault {
+    /// The disk is full: nothing was written, for certain.
+    Full,
+    /// Not done, or not known whether done.
+    Unknown,
+}
+
+/// What a read found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Loaded {
+    /// [`Load::Conversation`]; none: there is no such conversation.
+    Conversation(Option<Box<ConversationImage>>),
+    /// [`Load::History`].
+    History(Vec<Row>),
+    /// [`Load::FindSend`].
+    FoundSend(Option<Box<Row>>),
+    /// [`Load::User`].
+    User(Option<Box<UserRow>>),
+    /// [`Load::Handle`].
+    Handle(Option<UserId>),
+    /// [`Load::Conversations`], and whether there are more behind them.
+    Conversations(Vec<ListedConversation>, bool),
+}
+
+/// What became of a write to the index.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PutOutcome {
+    /// Durable.
+    Done,
+    /// The handle belongs to this user (the one who asked, if it was given).
+    Owner(UserId),
+}
+
+/// A store's answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum StoreResult {
+    /// To an append: durable, with the LSN of its first row.
+    Appended(Result<Lsn, StoreFault>),
+    /// To a write of the index.
+    Put(Result<PutOutcome, StoreFault>),
+    /// To a read.
+    Loaded(Result<Loaded, StoreFault>),
+}

@@ -1,0 +1,65 @@
+//! What all roles of a shard share during a turn.
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::Rng;
+use trunkline_wire::message::{Encoder, ErrorCode};
+
+use crate::contract::{Effects, Now};
+use crate::counters::Counters;
+use crate::desk::Desk;
+use crate::entry::HomeAnswer;
+use crate::limits::Limits;
+use crate::router::{Reply, Router};
+
+/// State of the shard that belongs to none of its roles.
+pub(crate) struct Common {
+    pub limits: Limits,
+    pub router: Router,
+    pub desk: Desk,
+    pub encoder: Encoder,
+    pub counters: Counters,
+    pub random: ChaCha8Rng,
+    /// Lowest epoch of this process's orderings.
+    pub incarnation: u64,
+}
+
+/// One event's time and effects, and the shared state.
+pub(crate) struct Turn<'a> {
+    pub now: Now,
+    pub effects: &'a mut Effects,
+    pub common: &'a mut Common,
+}
+
+impl Turn<'_> {
+    /// Refuses a home request.
+    pub fn refuse(&mut self, reply: Reply, code: ErrorCode) {
+        let retry_after_ms = retry_after_ms(code, &self.common.limits);
+        self.answer(reply, HomeAnswer::Refused(code, retry_after_ms));
+    }
+
+    /// Answers a home request.
+    pub fn answer(&mut self, reply: Reply, answer: HomeAnswer) {
+        self.common.router.answer(reply, answer, self.effects);
+    }
+
+    /// A random number that is not 0.
+    pub fn random_id(&mut self) -> u64 {
+        loop {
+            let id = self.common.random.next_u64();
+            if id != 0 {
+                return id;
+            }
+        }
+    }
+}
+
+/// How long a client waits before it repeats what was refused; 0: it does not.
+pub(crate) fn retry_after_ms(code: ErrorCode, limits: &Limits) -> u32 {
+    match code {
+        ErrorCode::Busy | ErrorCode::RateLimited | ErrorCode::StorageUnavailable | ErrorCode::TooManyRequests => {
+            limits.retry_after_ms as u32
+        }
+        ErrorCode::Draining => limits.drain_spread_ms as u32,
+        _ => 0,
+    }
+}
