@@ -183,9 +183,17 @@ impl Connection {
         }
     }
 
-    /// Queues a whole frame; dropped when the connection is closing.
-    pub fn push_frame(&mut self, frame: Bytes, pool: &mut Vec<Vec<u8>>) {
+    /// Queues a whole frame that answers a request; dropped when the connection is closing.
+    pub fn push_answer(&mut self, frame: Bytes, pool: &mut Vec<Vec<u8>>) {
         if self.is_open() {
+            self.outbox.push(frame, pool);
+        }
+    }
+
+    /// Queues a whole frame that nobody asked for, which counts to [`Connection::unasked_bytes`].
+    pub fn push_unasked(&mut self, frame: Bytes, pool: &mut Vec<Vec<u8>>) {
+        if self.is_open() {
+            self.outbox.unasked_bytes += frame.as_slice().len() as u32;
             self.outbox.push(frame, pool);
         }
     }
@@ -244,6 +252,12 @@ impl Connection {
     /// A send has ended.
     pub fn sent(&mut self) {
         self.outbox.sending_bytes = 0;
+        self.outbox.unasked_sending_bytes = 0;
+    }
+
+    /// Bytes that wait and that nobody asked for, those of an outstanding send included.
+    pub fn unasked_bytes(&self) -> usize {
+        self.outbox.unasked_bytes as usize + self.outbox.unasked_sending_bytes as usize
     }
 
     /// Bytes that wait, those of an outstanding send included.
@@ -273,6 +287,10 @@ impl Connection {
 struct Outbox {
     queued: Queued,
     sending_bytes: u32,
+    /// Of the queued ones.
+    unasked_bytes: u32,
+    /// Of those being sent.
+    unasked_sending_bytes: u32,
 }
 
 #[derive(Debug, Default)]
@@ -338,6 +356,7 @@ impl Outbox {
             Queued::Owned(bytes) => Bytes::Owned(bytes),
         };
         self.sending_bytes = bytes.as_slice().len() as u32;
+        self.unasked_sending_bytes = core::mem::take(&mut self.unasked_bytes);
         Some(bytes)
     }
 
@@ -350,4 +369,4 @@ impl Outbox {
     }
 }
 
-const _: () = assert!(size_of::<Connection>() <= 72);
+const _: () = assert!(size_of::<Connection>() <= 80);

@@ -231,19 +231,26 @@ impl Front {
         self.open -= 1;
     }
 
-    /// A frame for a connection; too many of them end it.
+    /// A frame that a connection did not ask for; too many of them end it.
     pub fn push(&mut self, turn: &mut Turn<'_>, id: ConnectionId, frame: Bytes) {
-        let outbox_bytes_max = turn.common.limits.outbox_bytes_max as usize;
-        let Front { connections, pool, .. } = self;
-        let slot = connections.get_mut(id.slot as usize).and_then(Option::as_deref_mut);
-        let Some(connection) = slot.filter(|connection| connection.id == id && !connection.hung_up) else {
-            return;
-        };
-        connection.link.push_frame(frame, pool);
-        if connection.link.outbox_bytes() > outbox_bytes_max {
+        let Some((connection, pool)) = self.get_with_pool(id) else { return };
+        connection.link.push_unasked(frame, pool);
+        if connection.link.unasked_bytes() as u64 > turn.common.limits.outbox_bytes_max {
             return self.violate(turn, id, Violation::SlowReader);
         }
         self.mark_dirty(id);
+    }
+
+    /// The answer to a request that was admitted: there are only so many of them, so that their bytes are bounded too.
+    pub(crate) fn push_answer(&mut self, id: ConnectionId, frame: Vec<u8>) {
+        let Some((connection, pool)) = self.get_with_pool(id) else { return };
+        connection.link.push_answer(Bytes::Owned(frame), pool);
+        self.mark_dirty(id);
+    }
+
+    fn get_with_pool(&mut self, id: ConnectionId) -> Option<(&mut FrontConnection, &mut Vec<Vec<u8>>)> {
+        let connection = self.connections.get_mut(id.slot as usize)?.as_deref_mut()?;
+        (connection.id == id && !connection.hung_up).then_some((connection, &mut self.pool))
     }
 
     /// Ends a connection for what its peer did.

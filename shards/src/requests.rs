@@ -38,6 +38,7 @@ impl Front {
             Identity::Starting(_) => return self.violate(turn, id, Violation::NotAuthenticated),
         };
         let (caller, outstanding) = (session.caller, session.outstanding);
+        let crowded = connection.link.outbox_bytes() as u64 > turn.common.limits.outbox_bytes_max;
         let request = command.request();
         if let Command::Refused { code, .. } = command {
             return self.refuse(turn, id, request, code);
@@ -50,6 +51,9 @@ impl Front {
         }
         if self.draining {
             return self.refuse(turn, id, request, ErrorCode::Draining);
+        }
+        if crowded {
+            return self.refuse(turn, id, request, ErrorCode::Busy);
         }
         self.ask_home(turn, id, &caller, command);
     }
@@ -137,7 +141,7 @@ impl Front {
                 self.refuse(turn, id, request, ErrorCode::UnknownPeer);
             }
             (Step::Lookup(folded), HomeAnswer::LookupAdmitted) => return self.resolve(turn, id, request, folded),
-            (Step::Forward, HomeAnswer::Frame(frame)) => self.push(turn, id, Bytes::Owned(frame)),
+            (Step::Forward, HomeAnswer::Frame(frame)) => self.push_answer(id, frame),
             (_, HomeAnswer::Refused(code, _)) => self.refuse(turn, id, request, code),
             _ => unreachable!("a home answers what it was asked"),
         }

@@ -23,7 +23,9 @@ use crate::turn::Turn;
 struct Session {
     device: DeviceId,
     address: Address,
-    /// There was no credit for a frame: it is ended as soon as there is, and catches up when it comes back.
+    /// Frames that wait for credit towards its front shard, in order.
+    backlog: Vec<u8>,
+    /// Too many frames waited: it is ended as soon as there is credit, and catches up when it comes back.
     lagging: bool,
 }
 
@@ -45,7 +47,9 @@ pub(crate) struct Users {
     sessions: HashMap<UserKey, Vec<Session>, FixedState>,
     lookups: HashMap<UserKey, Lookups, FixedState>,
     /// Connections to be ended, per front shard, when there is credit.
-    to_end: Vec<Vec<(ConnectionId, Violation)>>,
+    to_end: Vec<VecDeque<(ConnectionId, Violation)>>,
+    /// Sessions with a backlog, per front shard.
+    waiting: Vec<VecDeque<(UserKey, ConnectionId)>>,
     open: u64,
 }
 
@@ -54,7 +58,8 @@ impl Users {
         Users {
             sessions: HashMap::with_hasher(FixedState::with_seed(0)),
             lookups: HashMap::with_hasher(FixedState::with_seed(0)),
-            to_end: vec![Vec::new(); usize::from(shards)],
+            to_end: vec![VecDeque::new(); usize::from(shards)],
+            waiting: vec![VecDeque::new(); usize::from(shards)],
             open: 0,
         }
     }
@@ -103,7 +108,7 @@ impl Users {
             }
         }
         let sessions = self.sessions.entry(key).or_default();
-        sessions.push(Session { device: caller.device, address: caller.address, lagging: false });
+        sessions.push(Session { device: caller.device, address: caller.address, backlog: Vec::new(), lagging: false });
         self.open += 1;
         let number = turn.random_id();
         turn.answer(reply, HomeAnswer::SessionStarted(number));
@@ -112,7 +117,7 @@ impl Users {
     fn end_session(&mut self, turn: &mut Turn<'_>, address: Address, violation: Violation) {
         let entry = Entry::EndSession { connection: address.connection, violation };
         if !turn.common.router.try_post(address.shard, entry, turn.effects) {
-            self.to_end[usize::from(address.shard)].push((address.connection, violation));
+            self.to_end[usize::from(address.shard)].push_back((address.connection, violation));
         }
     }
 
@@ -171,7 +176,15 @@ impl Users {
             }
             let Address { shard, connection } = session.address;
             let push = Entry::Push { connection, frame: delivery.frame.clone() };
-            if !turn.common.router.try_post(shard, push, turn.effects) {
+            if session.backlog.is_empty() && turn.common.router.try_post(shard, push, turn.effects) {
+                continue;
+            }
+            if session.backlog.is_empty() {
+                self.waiting[usize::from(shard)].push_back((key, connection));
+            }
+            session.backlog.extend_from_slice(&delivery.frame);
+            if session.backlog.len() as u64 > turn.common.limits.outbox_bytes_max {
+                session.backlog = Vec::new();
                 session.lagging = true;
                 lagging.push(session.address);
             }
@@ -181,11 +194,23 @@ impl Users {
         }
     }
 
-    /// Credit towards a shard came back: connections there that are to be ended, are.
+    /// Credit towards a shard came back: connections there that are to be ended, are; backlogs go, each in one entry.
     pub fn unblock(&mut self, turn: &mut Turn<'_>, shard: ShardId) {
-        let waiting = core::mem::take(&mut self.to_end[usize::from(shard)]);
-        for (connection, violation) in waiting {
+        while turn.common.router.has_credit(shard) {
+            let Some((connection, violation)) = self.to_end[usize::from(shard)].pop_front() else { break };
             self.end_session(turn, Address { shard, connection }, violation);
+        }
+        while turn.common.router.has_credit(shard) {
+            let Some((key, connection)) = self.waiting[usize::from(shard)].pop_front() else { break };
+            let address = Address { shard, connection };
+            let sessions = self.sessions.get_mut(&key).into_iter().flatten();
+            let Some(session) = { sessions }.find(|session| session.address == address) else { continue };
+            let frame = core::mem::take(&mut session.backlog);
+            if !frame.is_empty() {
+                let push = Entry::Push { connection, frame: frame.into() };
+                let posted = turn.common.router.try_post(shard, push, turn.effects);
+                assert!(posted, "there was credit");
+            }
         }
     }
 }

@@ -1,0 +1,86 @@
+//! A store so busy that a second journal was begun while the first still holds what is nowhere else (an account, first of
+//! all): a flipped bit in the first one is refused, although the newest groups are all there.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::Command;
+
+use rows::*;
+use trunkline_storage::{OpenError, Options, embedded};
+
+#[path = "rig/folder.rs"]
+mod folder;
+#[path = "contract_suite/rows.rs"]
+mod rows;
+
+fn open(path: &Path) -> Result<Store, OpenError> {
+    let (log, index) = embedded::open(path, Options::default())?;
+    Ok(Store { log: Box::new(log), index, folder: None })
+}
+
+fn body(seq: u64) -> Vec<u8> {
+    let mut state = seq;
+    let noise = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        (state >> 24).to_le_bytes()
+    });
+    noise.take(60_000 / 8).flatten().collect()
+}
+
+/// Runs in a process of its own, which ends as if killed.
+#[test]
+#[ignore = "started by the other test"]
+fn writes_until_a_second_journal() {
+    let Ok(path) = std::env::var("TRUNKLINE_TEST_STORE") else { return };
+    let path = Path::new(&path);
+    let mut store = open(path).expect("a new store");
+    store.put(account(user(ALICE), "Alice"));
+    let mut last = 0;
+    while folder::journals(path).len() < 2 {
+        store.append(key(1), (last + 1..=last + 16).map(|seq| row(seq, &body(seq))).collect());
+        last += 16;
+        assert!(last < 6_000, "no second journal after {last} rows");
+    }
+    store.append(key(1), vec![row(last + 1, b"the last one")]);
+    std::process::abort();
+}
+
+#[test]
+fn damage_in_a_sealed_journal_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (running, killed) = (folder.path().join("running"), folder.path().join("killed"));
+    let child = Command::new(std::env::current_exe().expect("this binary"))
+        .args(["--ignored", "--exact", "writes_until_a_second_journal"])
+        .env("TRUNKLINE_TEST_STORE", &running)
+        .status();
+    assert_eq!(child.expect("a child").signal(), Some(6), "it ends as if killed");
+    folder::copy(&running, &killed);
+    let journals = folder::journals(&killed);
+    assert_eq!(journals.len(), 2);
+    let whole = fs::read(&journals[0]).expect("there");
+    let account_at = whole.windows(5).position(|window| window == b"Alice").expect("in the first journal") as u64;
+
+    folder::flip(&journals[0], account_at, 0);
+    let Err(OpenError::Damaged(damaged)) = open(&killed) else { panic!("came back") };
+    assert_eq!(damaged.file, journals[0]);
+    assert!(damaged.offset.is_some_and(|offset| offset < account_at), "{damaged}");
+    // The whole group gone, so that what is left of the file looks like its end.
+    fs::write(&journals[0], &whole[..damaged.offset.expect("known") as usize]).expect("writable");
+    let Err(OpenError::Damaged(damaged)) = open(&killed) else { panic!("came back") };
+    assert_eq!((damaged.file, damaged.offset), (journals[1].clone(), Some(0)));
+    assert!(damaged.reason.contains("follows group"), "{}", damaged.reason);
+
+    // The database by itself takes it, without the account.
+    let db = fjall::Database::builder(killed.join("fjall")).open().expect("it takes it");
+    let users = db.keyspace("users", fjall::KeyspaceCreateOptions::default).expect("a table");
+    assert_eq!(users.len().expect("readable"), 0);
+    drop((users, db));
+    fs::remove_dir_all(&killed).expect("removable");
+
+    let store = open(&running).expect("undamaged, it opens");
+    assert_eq!(store.account(user(ALICE)).expect("there").handle, "Alice");
+    let last = store.conversation(key(1)).expect("there").last_seq;
+    let newest = store.history(key(1), last, true, 2, u32::MAX);
+    assert_eq!(unplaced(&newest), [row(last - 1, &body(last - 1)), row(last, b"the last one")]);
+}
