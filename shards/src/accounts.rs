@@ -24,8 +24,8 @@ impl Accounts {
 
     /// An administrator asks; counters are answered by the shard itself.
     pub fn request(&mut self, turn: &mut Turn<'_>, ticket: Ticket, request: AdminRequest) {
-        let limits = &turn.common.limits;
-        if !turn.common.desk.can_put(limits) || !turn.common.desk.can_load(limits) {
+        let limits = &turn.shared.limits;
+        if !turn.shared.desk.can_put(limits) || !turn.shared.desk.can_load(limits) {
             return answer(turn, ticket, AdminAnswer::Busy);
         }
         match request {
@@ -34,7 +34,7 @@ impl Accounts {
             }
             AdminRequest::FindHandle { tenant, folded } => {
                 let purpose = Purpose::Account(ticket, AccountStep::FindHandle);
-                turn.common.desk.load(purpose, Load::Handle { tenant, folded }, turn.effects);
+                turn.shared.desk.load(purpose, Load::Handle { tenant, folded }, turn.effects);
             }
             AdminRequest::CreateDevice { tenant, user } => {
                 let key = UserKey { tenant, user };
@@ -42,7 +42,7 @@ impl Accounts {
                     return answer(turn, ticket, AdminAnswer::Busy);
                 }
                 let purpose = Purpose::Account(ticket, AccountStep::ReadUser(key));
-                turn.common.desk.load(purpose, Load::User { key }, turn.effects);
+                turn.shared.desk.load(purpose, Load::User { key }, turn.effects);
             }
             AdminRequest::Counters => unreachable!("answered by the shard itself"),
         }
@@ -56,7 +56,7 @@ impl Accounts {
         }
         let row = UserRow { handle, created_ms: turn.now.wall_ms, devices: 1 };
         let step = AccountStep::WriteUser { key, folded };
-        turn.common.desk.put(Purpose::Account(ticket, step), Put::User { key, row }, turn.effects);
+        turn.shared.desk.put(Purpose::Account(ticket, step), Put::User { key, row }, turn.effects);
     }
 
     /// The store has answered.
@@ -64,7 +64,7 @@ impl Accounts {
         match (step, result) {
             (AccountStep::WriteUser { key, folded }, StoreResult::Put(Ok(_))) => {
                 let put = Put::ClaimHandle { tenant: key.tenant, folded, user: key.user };
-                turn.common.desk.put(Purpose::Account(ticket, AccountStep::Claim(key)), put, turn.effects);
+                turn.shared.desk.put(Purpose::Account(ticket, AccountStep::Claim(key)), put, turn.effects);
             }
             (AccountStep::Claim(key), StoreResult::Put(Ok(PutOutcome::Owner(owner)))) => {
                 let created = owner == key.user;
@@ -93,9 +93,12 @@ impl Accounts {
         let Some(mut row) = row else {
             return self.end(turn, ticket, key, AdminAnswer::UnknownUser);
         };
+        if !turn.shared.desk.can_put(&turn.shared.limits) {
+            return self.end(turn, ticket, key, AdminAnswer::Busy);
+        }
         row.devices += 1;
         let step = AccountStep::WriteDevice { key, device: row.devices };
-        turn.common.desk.put(Purpose::Account(ticket, step), Put::User { key, row: *row }, turn.effects);
+        turn.shared.desk.put(Purpose::Account(ticket, step), Put::User { key, row: *row }, turn.effects);
     }
 
     fn failed(&mut self, turn: &mut Turn<'_>, ticket: Ticket, step: &AccountStep, result: &StoreResult) {

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use trunkline_wire::handle::Handle;
 use trunkline_wire::ids::{ConversationId, MessageId, UserId};
-use trunkline_wire::limits::{BODY_BYTES_MAX, SEND_BYTES_MAX, SEND_MESSAGES_MAX};
+use trunkline_wire::limits::{BODY_BYTES_MAX, CLIENT_NAME_BYTES_MAX, SEND_BYTES_MAX, SEND_MESSAGES_MAX};
 use trunkline_wire::message::{ContentKind, EnvelopeError, ErrorCode, Request, decode_request, schema};
 use trunkline_wire::violation::Violation;
 
@@ -63,13 +63,14 @@ pub(crate) enum Command {
 pub(crate) fn read(bytes: &[u8]) -> Result<Command, Violation> {
     let (request, view) = match decode_request(bytes) {
         Ok(decoded) => decoded,
-        Err(EnvelopeError::Unsupported { request, .. }) => {
+        Err(EnvelopeError::Unsupported { request, .. }) if request != 0 => {
             return Ok(Command::Refused { request, code: ErrorCode::Unsupported });
         }
-        Err(EnvelopeError::Malformed) => return Err(Violation::MalformedEnvelope),
+        Err(_) => return Err(Violation::MalformedEnvelope),
     };
+    // 0 is what the server pushes: an answer could not be told from that.
     if request == 0 {
-        return Ok(Command::Refused { request, code: ErrorCode::Malformed });
+        return Err(Violation::MalformedEnvelope);
     }
     let command = match view {
         Request::Hello(hello) => read_hello(request, &hello),
@@ -91,6 +92,9 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Command, Violation> {
 
 fn read_hello(request: u32, hello: &schema::Hello<'_>) -> Result<Command, ErrorCode> {
     let token = hello.token().unwrap_or_default().to_string();
+    if hello.client().unwrap_or_default().len() > CLIENT_NAME_BYTES_MAX {
+        return Err(ErrorCode::Malformed);
+    }
     Ok(Command::Hello { request, protocol: hello.protocol(), token })
 }
 
@@ -127,13 +131,14 @@ fn read_send(request: u32, send: &schema::Send<'_>) -> Result<Command, ErrorCode
     if views.is_empty() || views.len() > SEND_MESSAGES_MAX {
         return Err(ErrorCode::Malformed);
     }
-    let first = views.get(0).client_seq();
     let mut messages = Vec::with_capacity(views.len());
     let mut bytes = 0;
-    for (view, client_seq) in views.iter().zip(first..) {
-        if view.client_seq() != client_seq || client_seq == 0 || view.message_id() == 0 {
+    let mut due = Some(views.get(0).client_seq());
+    for view in views {
+        if Some(view.client_seq()) != due || view.client_seq() == 0 || view.message_id() == 0 {
             return Err(ErrorCode::Malformed);
         }
+        due = view.client_seq().checked_add(1);
         let message = read_outgoing(&view);
         bytes += message.body.len();
         messages.push(message);
@@ -150,7 +155,8 @@ fn read_outgoing(view: &schema::Outgoing<'_>) -> OutgoingMessage {
         Some(ErrorCode::MessageTooLarge)
     } else {
         let admitted = ContentKind::from_number(view.kind()).is_some_and(|kind| kind.admits(body));
-        (!admitted).then_some(ErrorCode::MessageInvalid)
+        let reserved = view.ref_seq() | view.mls_epoch() | view.sent_at_ms() | u64::from(view.flags());
+        (!admitted || reserved != 0).then_some(ErrorCode::MessageInvalid)
     };
     OutgoingMessage {
         client_seq: view.client_seq(),

@@ -259,9 +259,9 @@ impl Conversation {
         None
     }
 
-    /// Whether too much already waits for the store.
+    /// Whether too much already waits for the store, or for lanes to its recipients.
     fn is_full(&self, message: &OutgoingMessage, limits: &Limits) -> bool {
-        self.last_seq - self.durable_seq >= limits.conversation_pending_max
+        self.last_seq - self.fan_out.done_seq.min(self.durable_seq) >= limits.conversation_pending_max
             || (self.pending_bytes + message.body.len()) as u64 > limits.conversation_pending_bytes_max
     }
 
@@ -490,7 +490,14 @@ impl SuspendedSend {
         None
     }
 
-    fn settle(self, refusal: Option<ErrorCode>) -> JudgedSend {
+    /// Whether the next message came above its sender's rate: then it is not worth a read. What is accepted so far is
+    /// durable, since memory no longer has it.
+    pub fn is_over_rate(&self) -> bool {
+        self.messages.get(self.next).is_some_and(|message| message.refusal == Some(ErrorCode::RateLimited))
+    }
+
+    /// What is accepted so far is the answer, and why the next one is not.
+    pub fn settle(self, refusal: Option<ErrorCode>) -> JudgedSend {
         JudgedSend {
             caller: self.caller,
             reply: self.reply,

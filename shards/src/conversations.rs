@@ -17,7 +17,7 @@ use crate::desk::{HistoryAsked, Purpose};
 use crate::entry::{Caller, HomeAnswer, HomeRequest, OutgoingMessage};
 use crate::router::Reply;
 use crate::store::{ConversationImage, ConversationKey, ConversationMeta, Load, Loaded, Put, Row, StoreFault};
-use crate::turn::{Turn, retry_after_ms};
+use crate::turn::Turn;
 
 /// A conversation, or who waits for it.
 enum Place {
@@ -55,15 +55,15 @@ impl Conversations {
         match self.places.get_mut(&key) {
             Some(Place::Here(_)) => self.serve(turn, key, reply, request),
             Some(Place::Loading(waiters)) => {
-                if waiters.len() as u64 >= turn.common.limits.load_waiters_max {
+                if waiters.len() as u64 >= turn.shared.limits.load_waiters_max {
                     turn.refuse(reply, ErrorCode::Busy);
                 } else {
                     waiters.push((reply, request));
                 }
             }
-            None if turn.common.desk.can_load(&turn.common.limits) => {
+            None if turn.shared.desk.can_load(&turn.shared.limits) => {
                 self.places.insert(key, Place::Loading(vec![(reply, request)]));
-                turn.common.desk.load(Purpose::Conversation(key), Load::Conversation { key }, turn.effects);
+                turn.shared.desk.load(Purpose::Conversation(key), Load::Conversation { key }, turn.effects);
             }
             None => turn.refuse(reply, ErrorCode::Busy),
         }
@@ -82,7 +82,7 @@ impl Conversations {
             }
         };
         if let Some(conversation) = take_up(turn, key, image, &waiters) {
-            turn.common.counters.conversations_loaded += 1;
+            turn.shared.counters.conversations_loaded += 1;
             self.places.insert(key, Place::Here(Box::new(conversation)));
         }
         for (reply, request) in waiters {
@@ -107,8 +107,8 @@ impl Conversations {
                     return turn.refuse(reply, ErrorCode::NotFound);
                 }
                 let send = suspended(caller, reply, request, messages);
-                let can_append = turn.common.desk.can_append(&turn.common.limits);
-                let verdict = conversation.judge(send, turn.now, &turn.common.limits, can_append);
+                let can_append = turn.shared.desk.can_append(&turn.shared.limits);
+                let verdict = conversation.judge(send, turn.now, &turn.shared.limits, can_append);
                 self.settle(turn, key, verdict);
             }
             HomeRequest::History { caller, request, from_seq, backward, limit, .. } => {
@@ -131,19 +131,12 @@ impl Conversations {
         loaded: Result<Loaded, StoreFault>,
     ) {
         let Ok(Loaded::FoundSend(found)) = loaded else {
-            let refused = JudgedSend {
-                caller: send.caller,
-                reply: send.reply,
-                request: send.request,
-                accepted: send.accepted,
-                refusal: Some(ErrorCode::StorageUnavailable),
-                need_seq: send.need_seq,
-            };
+            let refused = send.settle(Some(ErrorCode::StorageUnavailable));
             return self.settle(turn, key, Verdict::Judged(refused));
         };
         let conversation = self.here(key).expect("a conversation stays while a look-up is under way");
-        let can_append = turn.common.desk.can_append(&turn.common.limits);
-        let verdict = conversation.judge_found(send, found.map(|row| *row), turn.now, &turn.common.limits, can_append);
+        let can_append = turn.shared.desk.can_append(&turn.shared.limits);
+        let verdict = conversation.judge_found(send, found.map(|row| *row), turn.now, &turn.shared.limits, can_append);
         self.settle(turn, key, verdict);
     }
 
@@ -152,8 +145,11 @@ impl Conversations {
         match verdict {
             Verdict::Judged(send) if send.need_seq <= conversation.durable_seq => answer_send(turn, conversation, send),
             Verdict::Judged(send) => conversation.wait(send),
-            Verdict::LookUp(send) if turn.common.desk.can_load(&turn.common.limits) => {
-                let (from_seq, to_seq) = conversation.look_up_range(&turn.common.limits);
+            Verdict::LookUp(send) if send.is_over_rate() => {
+                answer_send(turn, conversation, send.settle(Some(ErrorCode::RateLimited)));
+            }
+            Verdict::LookUp(send) if turn.shared.desk.can_load(&turn.shared.limits) => {
+                let (from_seq, to_seq) = conversation.look_up_range(&turn.shared.limits);
                 let load = Load::FindSend {
                     key,
                     user: send.caller.user,
@@ -162,7 +158,7 @@ impl Conversations {
                     from_seq,
                     to_seq,
                 };
-                turn.common.desk.load(Purpose::FindSend(key, Box::new(send)), load, turn.effects);
+                turn.shared.desk.load(Purpose::FindSend(key, Box::new(send)), load, turn.effects);
             }
             Verdict::LookUp(send) => turn.refuse(send.reply, ErrorCode::Busy),
         }
@@ -171,7 +167,7 @@ impl Conversations {
 
     fn append_next(&mut self, turn: &mut Turn<'_>, key: ConversationKey) {
         if let Some(append) = self.here(key).and_then(Conversation::next_append) {
-            turn.common.desk.append(key, append, turn.effects);
+            turn.shared.desk.append(key, append, turn.effects);
         }
     }
 
@@ -187,7 +183,7 @@ impl Conversations {
                 return;
             }
         };
-        turn.common.counters.messages_stored += conversation.durable_seq - before;
+        turn.shared.counters.messages_stored += conversation.durable_seq - before;
         for send in settled {
             answer_send(turn, conversation, send);
         }
@@ -197,28 +193,28 @@ impl Conversations {
     }
 
     fn checkpoint(&mut self, turn: &mut Turn<'_>, key: ConversationKey) {
-        let rows = turn.common.limits.checkpoint_rows;
-        if !turn.common.desk.can_put(&turn.common.limits) {
+        let rows = turn.shared.limits.checkpoint_rows;
+        if !turn.shared.desk.can_put(&turn.shared.limits) {
             return;
         }
         if let Some((as_of_seq, devices)) = self.here(key).and_then(|conversation| conversation.next_checkpoint(rows)) {
             let put = Put::Checkpoint { key, as_of_seq, devices };
-            turn.common.desk.put(Purpose::Checkpoint, put, turn.effects);
+            turn.shared.desk.put(Purpose::Checkpoint, put, turn.effects);
         }
     }
 
     /// Writes appends again whose answer is not known, when their time has come.
     pub fn repeat_appends(&mut self, turn: &mut Turn<'_>) {
         while self.repeats.front().is_some_and(|&(at, _)| at <= turn.now.mono_ns) {
-            let Some((at, key)) = self.repeats.pop_front() else { return };
-            if !turn.common.desk.can_append(&turn.common.limits) {
-                self.repeats.push_front((at, key));
-                return;
+            let Some((_, key)) = self.repeats.pop_front() else { return };
+            if !turn.shared.desk.can_append(&turn.shared.limits) {
+                self.repeats.push_back((turn.now.mono_ns + REPEAT_AFTER_NS, key));
+                continue;
             }
             let conversation = self.here(key).expect("a conversation with an append under way stays");
             let append = conversation.repeat_append().expect("the append is still under way");
-            turn.common.counters.appends_repeated += 1;
-            turn.common.desk.append(key, append, turn.effects);
+            turn.shared.counters.appends_repeated += 1;
+            turn.shared.desk.append(key, append, turn.effects);
         }
     }
 
@@ -260,7 +256,7 @@ fn take_up(
     image: Option<Box<ConversationImage>>,
     waiters: &[(Reply, HomeRequest)],
 ) -> Option<Conversation> {
-    let incarnation = turn.common.incarnation;
+    let incarnation = turn.shared.incarnation;
     if let Some(image) = image {
         return Some(Conversation::load(key, *image, incarnation));
     }
@@ -297,14 +293,15 @@ fn opened_frame(turn: &mut Turn<'_>, conversation: &Conversation, caller: &Calle
         peer: conversation.peer_of(caller.user),
     };
     let mut frame = Vec::new();
-    turn.common.encoder.opened(request, &opened).write_server_frame(&mut frame);
+    turn.shared.encoder.opened(request, &opened).write_server_frame(&mut frame);
     HomeAnswer::Frame(frame)
 }
 
 fn answer_send(turn: &mut Turn<'_>, conversation: &Conversation, send: JudgedSend) {
     let (high, high_message_id) = conversation.durable_high(send.caller.user, send.caller.device);
+    let retry_after_ms = send.refusal.map_or(0, |code| turn.retry_after_ms(code));
     if let Some(code) = send.refusal {
-        turn.common.counters.count_error(code);
+        turn.shared.counters.count_error(code);
     }
     let ack = message::Ack {
         conversation: conversation.key.conversation,
@@ -313,10 +310,10 @@ fn answer_send(turn: &mut Turn<'_>, conversation: &Conversation, send: JudgedSen
         refusal: send.refusal,
         high,
         high_message_id,
-        retry_after_ms: send.refusal.map_or(0, |code| retry_after_ms(code, &turn.common.limits)),
+        retry_after_ms,
     };
     let mut frame = Vec::new();
-    turn.common.encoder.ack(send.request, &ack).write_server_frame(&mut frame);
+    turn.shared.encoder.ack(send.request, &ack).write_server_frame(&mut frame);
     turn.answer(send.reply, HomeAnswer::Frame(frame));
 }
 
@@ -335,7 +332,7 @@ fn history(
     if let Some((rows, more)) = conversation.page(from_seq, backward, limit) {
         return answer_page(turn, &asked, rows.into_iter(), more);
     }
-    if !turn.common.desk.can_load(&turn.common.limits) {
+    if !turn.shared.desk.can_load(&turn.shared.limits) {
         return turn.refuse(reply, ErrorCode::Busy);
     }
     let load = Load::History {
@@ -345,7 +342,7 @@ fn history(
         rows_max: limit as u32,
         cost_bytes_max: HISTORY_BYTES_MAX as u32,
     };
-    turn.common.desk.load(Purpose::History(asked), load, turn.effects);
+    turn.shared.desk.load(Purpose::History(asked), load, turn.effects);
 }
 
 /// A page came from the store.
@@ -366,7 +363,7 @@ fn answer_page<'r>(turn: &mut Turn<'_>, asked: &HistoryAsked, rows: impl Iterato
     let page =
         message::Page { conversation: asked.key.conversation, epoch: asked.epoch, more, last_seq: asked.visible_seq };
     let mut frame = Vec::new();
-    turn.common.encoder.history_page(asked.request, &page, rows.map(fields_of)).write_server_frame(&mut frame);
+    turn.shared.encoder.history_page(asked.request, &page, rows.map(fields_of)).write_server_frame(&mut frame);
     turn.answer(asked.reply, HomeAnswer::Frame(frame));
 }
 

@@ -58,9 +58,7 @@ counters! {
     envelopes_received,
     /// Messages made durable.
     messages_stored,
-    /// Messages of a Send answered with their first ack again.
-    messages_repeated,
-    /// Copies of messages put into outboxes.
+    /// Copies of messages handed to sessions, by the homes of their users.
     messages_delivered,
     /// Conversations taken up from the store.
     conversations_loaded,

@@ -41,7 +41,7 @@ impl Conversations {
             match deliver_next(turn, conversation) {
                 Outcome::Done => self.fan_outs.push_back(key),
                 Outcome::Blocked(shard) => {
-                    turn.common.counters.fanouts_delayed += 1;
+                    turn.shared.counters.fanouts_delayed += 1;
                     self.blocked[usize::from(shard)].push(key);
                 }
             }
@@ -54,11 +54,11 @@ fn deliver_next(turn: &mut Turn<'_>, conversation: &mut Conversation) -> Outcome
     let Some(recent) = conversation.next_delivery() else { return Outcome::Done };
     let origin = recent.origin.unwrap_or(NOWHERE);
     let id = conversation.key.conversation;
-    let frame = turn.common.encoder.message(id, &fields_of(&recent.row)).to_shared_frame();
+    let frame = turn.shared.encoder.message(id, &fields_of(&recent.row)).to_shared_frame();
     let tenant = conversation.key.tenant;
     for (shard, users) in targets(turn, conversation).into_iter().skip(conversation.fan_out.targets_done as usize) {
         let delivery = Delivery { tenant, frame: frame.clone(), users, except: origin };
-        if !turn.common.router.try_post(shard, Entry::Deliver(Box::new(delivery)), turn.effects) {
+        if !turn.shared.router.try_post(shard, Entry::Deliver(Box::new(delivery)), turn.effects) {
             return Outcome::Blocked(shard);
         }
         conversation.fan_out.targets_done += 1;
@@ -71,7 +71,7 @@ fn deliver_next(turn: &mut Turn<'_>, conversation: &mut Conversation) -> Outcome
 fn targets(turn: &Turn<'_>, conversation: &Conversation) -> BTreeMap<ShardId, Vec<UserId>> {
     let mut targets: BTreeMap<ShardId, Vec<UserId>> = BTreeMap::new();
     for &user in &conversation.meta.members {
-        let home = turn.common.router.home_of_user(UserKey { tenant: conversation.key.tenant, user });
+        let home = turn.shared.router.home_of_user(UserKey { tenant: conversation.key.tenant, user });
         targets.entry(home).or_default().push(user);
     }
     targets

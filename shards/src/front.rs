@@ -31,6 +31,8 @@ pub const PATH: &str = "/v1/ws";
 const NS_PER_MS: u64 = 1_000_000;
 /// How long a connection that broke the law has to read why.
 const LINGER_MS: u64 = 1_000;
+/// After so long a silence a ping above the rate is answered.
+const PONG_DELAY_MS: u64 = 1_000;
 /// Buffers kept for outboxes, and the largest that is kept.
 const POOL_BUFFERS_MAX: usize = 1_024;
 const POOL_BUFFER_BYTES_MAX: usize = 16 * 1024;
@@ -51,6 +53,8 @@ pub(crate) struct Session {
     pub expires_ms: u64,
     pub outstanding: u32,
     pub sends: Bucket,
+    /// Requests that may cost a read of the store.
+    pub reads: Bucket,
 }
 
 /// One connection of this shard.
@@ -70,6 +74,8 @@ pub(crate) struct FrontConnection {
     pinged: bool,
     /// When the send that is outstanding began.
     send_since_ns: u64,
+    /// When the wheel tells of it next; entries in the wheel for a later time are void.
+    armed_ns: u64,
     dirty: bool,
     /// [`Effect::Close`] was emitted.
     hung_up: bool,
@@ -87,8 +93,8 @@ pub(crate) struct Pending {
 
 /// What comes after a home's answer.
 pub(crate) enum Step {
-    /// Welcome.
-    Hello,
+    /// Welcome, to whoever said Hello.
+    Hello(Caller),
     /// The answer is a frame for the client.
     Forward,
     /// The peer's home says whether it exists; then the conversation is opened.
@@ -147,7 +153,7 @@ impl Front {
 
     /// A connection was accepted.
     pub fn accepted(&mut self, turn: &mut Turn<'_>, id: ConnectionId, peer: PeerAddress) {
-        turn.common.counters.connections_accepted += 1;
+        turn.shared.counters.connections_accepted += 1;
         let slot = id.slot as usize;
         if self.connections.len() <= slot {
             self.connections.resize_with(slot + 1, || None);
@@ -165,6 +171,7 @@ impl Front {
             heard_ns: turn.now.mono_ns,
             pinged: false,
             send_since_ns: 0,
+            armed_ns: u64::MAX,
             dirty: false,
             hung_up: false,
             draining: false,
@@ -175,8 +182,8 @@ impl Front {
         self.unauthenticated += 1;
         let from_address = self.unauthenticated_by_address.entry(peer.ip).or_default();
         *from_address += 1;
-        let crowded = *from_address > turn.common.limits.unauthenticated_per_address_max && !peer.is_loopback();
-        if self.draining || crowded || self.unauthenticated > turn.common.limits.unauthenticated_max {
+        let crowded = *from_address > turn.shared.limits.unauthenticated_per_address_max && !peer.is_loopback();
+        if self.draining || crowded || self.unauthenticated > turn.shared.limits.unauthenticated_max {
             return self.hang_up(turn, id);
         }
         self.arm(turn, id);
@@ -184,13 +191,18 @@ impl Front {
 
     /// Bytes came in.
     pub fn received(&mut self, turn: &mut Turn<'_>, id: ConnectionId, bytes: &mut [u8]) {
-        turn.common.counters.bytes_received += bytes.len() as u64;
+        turn.shared.counters.bytes_received += bytes.len() as u64;
         let mut commands = core::mem::take(&mut self.commands);
-        let limits = self.limits;
+        let mut limits = self.limits;
         let Some(connection) = self.get(id).filter(|connection| !connection.hung_up) else {
             self.commands = commands;
             return;
         };
+        if !matches!(connection.identity, Identity::Known(_)) {
+            // So that nobody unknown holds more memory than a Hello takes.
+            limits.frame.frame_bytes_max = HELLO_BYTES_MAX as u32;
+            limits.frame.message_bytes_max = HELLO_BYTES_MAX as u32;
+        }
         let outcome = connection.read(turn, &limits, bytes, &mut commands);
         for command in commands.drain(..) {
             self.carry_out(turn, id, command);
@@ -198,6 +210,9 @@ impl Front {
         self.commands = commands;
         if let Err(violation) = outcome {
             self.violate(turn, id, violation);
+        }
+        if self.get(id).is_some_and(|connection| connection.pong_owed.is_some()) {
+            self.arm(turn, id);
         }
         self.mark_dirty(id);
     }
@@ -233,9 +248,9 @@ impl Front {
 
     /// A frame that a connection did not ask for; too many of them end it.
     pub fn push(&mut self, turn: &mut Turn<'_>, id: ConnectionId, frame: Bytes) {
-        let Some((connection, pool)) = self.get_with_pool(id) else { return };
+        let Some((connection, pool)) = self.with_pool(id) else { return };
         connection.link.push_unasked(frame, pool);
-        if connection.link.unasked_bytes() as u64 > turn.common.limits.outbox_bytes_max {
+        if connection.link.unasked_bytes() as u64 > turn.shared.limits.outbox_bytes_max {
             return self.violate(turn, id, Violation::SlowReader);
         }
         self.mark_dirty(id);
@@ -243,12 +258,12 @@ impl Front {
 
     /// The answer to a request that was admitted: there are only so many of them, so that their bytes are bounded too.
     pub(crate) fn push_answer(&mut self, id: ConnectionId, frame: Vec<u8>) {
-        let Some((connection, pool)) = self.get_with_pool(id) else { return };
+        let Some((connection, pool)) = self.with_pool(id) else { return };
         connection.link.push_answer(Bytes::Owned(frame), pool);
         self.mark_dirty(id);
     }
 
-    fn get_with_pool(&mut self, id: ConnectionId) -> Option<(&mut FrontConnection, &mut Vec<Vec<u8>>)> {
+    fn with_pool(&mut self, id: ConnectionId) -> Option<(&mut FrontConnection, &mut Vec<Vec<u8>>)> {
         let connection = self.connections.get_mut(id.slot as usize)?.as_deref_mut()?;
         (connection.id == id && !connection.hung_up).then_some((connection, &mut self.pool))
     }
@@ -261,7 +276,7 @@ impl Front {
         }
         let speechless = matches!(violation, Violation::SlowReader | Violation::PongTimeout);
         connection.link.close(violation.close_code(), violation.name());
-        turn.common.counters.count_violation(violation);
+        turn.shared.counters.count_violation(violation);
         if speechless || connection.link.is_in_handshake() {
             return self.hang_up(turn, id);
         }
@@ -303,18 +318,18 @@ impl Front {
     /// Tells the user's home that a session's connection is gone.
     pub(crate) fn tell_ended(&mut self, turn: &mut Turn<'_>, caller: &Caller) {
         let key = UserKey { tenant: caller.tenant, user: caller.user };
-        let home = turn.common.router.home_of_user(key);
+        let home = turn.shared.router.home_of_user(key);
         let entry = Entry::SessionEnded { key, address: caller.address };
-        if !turn.common.router.try_post(home, entry, turn.effects) {
+        if !turn.shared.router.try_post(home, entry, turn.effects) {
             self.ended[usize::from(home)].push_back((key, caller.address));
         }
     }
 
     /// Credit towards a shard came back.
     pub fn unblock(&mut self, turn: &mut Turn<'_>, shard: ShardId) {
-        while turn.common.router.has_credit(shard) {
+        while turn.shared.router.has_credit(shard) {
             let Some((key, address)) = self.ended[usize::from(shard)].pop_front() else { return };
-            let posted = turn.common.router.try_post(shard, Entry::SessionEnded { key, address }, turn.effects);
+            let posted = turn.shared.router.try_post(shard, Entry::SessionEnded { key, address }, turn.effects);
             assert!(posted, "there was credit");
         }
     }
@@ -374,13 +389,20 @@ impl Front {
 
     fn check(&mut self, turn: &mut Turn<'_>, id: ConnectionId) {
         let Some(connection) = self.get(id) else { return };
-        if connection.hung_up {
+        if connection.hung_up || connection.armed_ns > turn.now.mono_ns {
             return;
         }
+        connection.armed_ns = u64::MAX;
         match connection.overdue(turn) {
             Overdue::Nothing => {}
             Overdue::Linger => return self.hang_up(turn, id),
             Overdue::Violation(violation) => return self.violate(turn, id, violation),
+            Overdue::Pong => {
+                if let Some(payload) = connection.pong_owed.take() {
+                    connection.link.pong(&payload);
+                }
+                self.mark_dirty(id);
+            }
             Overdue::Ping => {
                 connection.pinged = true;
                 connection.since_ns = turn.now.mono_ns;
@@ -393,15 +415,19 @@ impl Front {
 
     /// The wheel is asked at least once per heartbeat; a send that does not progress is not found later than that.
     fn arm_if_needed(&mut self, turn: &Turn<'_>, id: ConnectionId) {
-        if turn.common.limits.outbox_stalled_ms < turn.common.limits.heartbeat_ms {
+        if turn.shared.limits.outbox_stalled_ms < turn.shared.limits.heartbeat_ms {
             self.arm(turn, id);
         }
     }
 
+    /// Sees to it that a connection is looked at when its time has come.
     pub(crate) fn arm(&mut self, turn: &Turn<'_>, id: ConnectionId) {
-        if let Some(connection) = self.get(id) {
-            let deadline = connection.deadline_ns(turn);
-            self.wheel.arm(id, deadline);
+        let Front { connections, wheel, .. } = self;
+        let slot = connections.get_mut(id.slot as usize).and_then(Option::as_deref_mut);
+        let Some(connection) = slot.filter(|connection| connection.id == id) else { return };
+        let deadline_ns = connection.deadline_ns(turn);
+        if Wheel::told_at(deadline_ns) < connection.armed_ns {
+            connection.armed_ns = wheel.arm(id, deadline_ns);
         }
     }
 
@@ -420,10 +446,10 @@ impl Front {
         self.draining = true;
         let ids: Vec<ConnectionId> = self.connections.iter().flatten().map(|connection| connection.id).collect();
         for id in ids {
-            let spread = turn.common.limits.drain_spread_ms.max(1);
+            let spread = turn.shared.limits.drain_spread_ms.max(1);
             let retry_after_ms = (turn.random_id() % spread) as u32;
             let mut frame = Vec::new();
-            turn.common.encoder.go_away(ErrorCode::Draining, retry_after_ms).write_server_frame(&mut frame);
+            turn.shared.encoder.go_away(ErrorCode::Draining, retry_after_ms).write_server_frame(&mut frame);
             let Some(connection) = self.get(id) else { continue };
             connection.draining = true;
             if let Identity::Known(_) = connection.identity {
@@ -457,6 +483,8 @@ impl Front {
 /// What time says about a connection.
 enum Overdue {
     Nothing,
+    /// A ping above the rate is answered.
+    Pong,
     Ping,
     Linger,
     Violation(Violation),
@@ -474,18 +502,14 @@ impl FrontConnection {
         let now = turn.now;
         self.heard_ns = now.mono_ns;
         self.pinged = false;
-        let authenticated = matches!(self.identity, Identity::Known(_));
         let mut verdict = Ok(());
         let mut pings: Vec<Box<[u8]>> = Vec::new();
-        let (mut opened, mut controls, mut envelopes) = (false, 0u64, 0u64);
+        let (mut opened, mut pongs, mut envelopes) = (false, 0u64, 0u64);
         let outcome = self.link.receive(limits, bytes, &mut |heard| {
             verdict = match heard {
                 Heard::Opened => {
                     opened = true;
                     Ok(())
-                }
-                Heard::Binary(message) if !authenticated && message.len() > HELLO_BYTES_MAX => {
-                    Err(Violation::NotAuthenticated)
                 }
                 Heard::Binary(message) => {
                     envelopes += 1;
@@ -493,12 +517,11 @@ impl FrontConnection {
                 }
                 Heard::Text(_) => Err(Violation::TextUnsupported),
                 Heard::Ping(payload) => {
-                    controls += 1;
                     pings.push(payload.into());
                     Ok(())
                 }
                 Heard::Pong => {
-                    controls += 1;
+                    pongs += 1;
                     Ok(())
                 }
             };
@@ -507,14 +530,14 @@ impl FrontConnection {
         if opened {
             self.since_ns = now.mono_ns;
         }
-        turn.common.counters.envelopes_received += envelopes;
-        self.answer_pings(turn, controls, pings)?;
+        turn.shared.counters.envelopes_received += envelopes;
+        self.answer_pings(turn, pongs, pings)?;
         outcome.and(verdict)
     }
 
     /// Each ping is answered while they come within their rate; above it the latest of them, later; far above it is a flood.
-    fn answer_pings(&mut self, turn: &Turn<'_>, controls: u64, pings: Vec<Box<[u8]>>) -> Result<(), Violation> {
-        let limits = &turn.common.limits;
+    fn answer_pings(&mut self, turn: &Turn<'_>, pongs: u64, pings: Vec<Box<[u8]>>) -> Result<(), Violation> {
+        let limits = &turn.shared.limits;
         let owed = self.pong_owed.take();
         for payload in owed.into_iter().chain(pings) {
             if self.control.take_per_s(turn.now.mono_ns, limits.control_burst, limits.control_per_s, 1) {
@@ -525,7 +548,12 @@ impl FrontConnection {
                 self.pong_owed = Some(payload);
             }
         }
-        let flood = u64::from(self.control_excess) > limits.control_burst || controls > 4 * limits.control_burst;
+        for _ in 0..pongs {
+            if !self.control.take_per_s(turn.now.mono_ns, limits.control_burst, limits.control_per_s, 1) {
+                self.control_excess += 1;
+            }
+        }
+        let flood = u64::from(self.control_excess) > limits.control_burst;
         if flood { Err(Violation::ControlFlood) } else { Ok(()) }
     }
 
@@ -535,7 +563,7 @@ impl FrontConnection {
     }
 
     fn overdue(&self, turn: &Turn<'_>) -> Overdue {
-        let limits = &turn.common.limits;
+        let limits = &turn.shared.limits;
         let now_ns = turn.now.mono_ns;
         let since = |start_ns: u64, ms: u64| now_ns >= start_ns.saturating_add(ms * NS_PER_MS);
         if self.link.is_closing() {
@@ -552,6 +580,9 @@ impl FrontConnection {
         if turn.now.wall_ms >= session.expires_ms {
             return Overdue::Violation(Violation::TokenExpired);
         }
+        if self.pong_owed.is_some() && since(self.heard_ns, PONG_DELAY_MS) {
+            return Overdue::Pong;
+        }
         if self.link.is_sending() && since(self.send_since_ns, limits.outbox_stalled_ms) {
             return Overdue::Violation(Violation::SlowReader);
         }
@@ -563,14 +594,14 @@ impl FrontConnection {
     }
 
     fn close_ms(&self, turn: &Turn<'_>) -> u64 {
-        let close_ms = turn.common.limits.close_ms;
+        let close_ms = turn.shared.limits.close_ms;
         if self.link.still_listens() { close_ms } else { close_ms.min(LINGER_MS) }
     }
 
     /// When [`FrontConnection::overdue`] may say something new.
     fn deadline_ns(&self, turn: &Turn<'_>) -> u64 {
-        let limits = &turn.common.limits;
-        let after = |start_ns: u64, ms: u64| start_ns.saturating_add(ms * NS_PER_MS);
+        let limits = &turn.shared.limits;
+        let after = |start_ns: u64, ms: u64| start_ns.saturating_add(ms.saturating_mul(NS_PER_MS));
         if self.link.is_closing() {
             return after(self.since_ns, self.close_ms(turn));
         }
@@ -580,13 +611,14 @@ impl FrontConnection {
         let Identity::Known(session) = &self.identity else {
             return after(self.since_ns, limits.hello_ms);
         };
+        let pong = if self.pong_owed.is_some() { after(self.heard_ns, PONG_DELAY_MS) } else { u64::MAX };
         let silence = after(if self.pinged { self.since_ns } else { self.heard_ns }, limits.heartbeat_ms);
         let expiry = after(turn.now.mono_ns, session.expires_ms.saturating_sub(turn.now.wall_ms));
         let stalled = match self.link.is_sending() {
             true => after(self.send_since_ns, limits.outbox_stalled_ms),
             false => u64::MAX,
         };
-        silence.min(expiry).min(stalled)
+        silence.min(expiry).min(stalled).min(pong)
     }
 }
 

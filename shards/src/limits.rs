@@ -68,14 +68,18 @@ limits! {
     control_burst = 40, 1, 1_000_000;
     /// Ping and pong frames a second; pings above it are answered together, a burst beyond that ends the connection.
     control_per_s = 20, 1, 1_000_000;
-    /// Messages of a device at once, before `send_per_s` counts.
+    /// Messages of a connection at once, before `send_per_s` counts.
     send_burst = 60, 1, 1_000_000_000;
-    /// Messages a second of a device.
+    /// Messages a second of a connection.
     send_per_s = 5, 1, 1_000_000_000;
     /// Messages of a conversation at once, before `conversation_send_per_s` counts.
     conversation_send_burst = 120, 1, 1_000_000_000;
     /// Messages a second of a conversation.
     conversation_send_per_s = 60, 1, 1_000_000_000;
+    /// `Open`, `History` and `List` of a connection at once, before `read_per_s` counts.
+    read_burst = 1_000, 1, 1_000_000_000;
+    /// `Open`, `History` and `List` a second of a connection.
+    read_per_s = 100, 1, 1_000_000_000;
     /// Handles a user may look up at once.
     lookup_burst = 100, 1, 1_000_000_000;
     /// Seconds after which one more look-up is allowed.
@@ -84,7 +88,7 @@ limits! {
     outbox_bytes_max = 256 * 1024, 1024, 1 << 30;
     /// Milliseconds without progress of an outbox after which the connection is closed as too slow.
     outbox_stalled_ms = 60_000, 20, 3_600_000;
-    /// Messages of a conversation that wait for the store.
+    /// Messages of a conversation that wait for the store, or for room in a lane to its recipients.
     conversation_pending_max = 256, 1, 4_096;
     /// Bytes of the same.
     conversation_pending_bytes_max = 256 * 1024, 1024, 64 * 1024 * 1024;
@@ -100,10 +104,10 @@ limits! {
     checkpoint_rows = 256, 1, 1_024;
     /// Rows back to which a repeated send is looked up.
     repeat_rows_max = 1_024, 1, 1_000_000;
-    /// Milliseconds a refused client should wait.
+    /// Milliseconds a refused client should wait at least; it is told up to twice as much.
     retry_after_ms = 200, 1, 60_000;
     /// Milliseconds over which clients are told to come back after a drain.
     drain_spread_ms = 2_000, 1, 600_000;
     /// Milliseconds a drain takes at most.
-    drain_ms = 8_000, 10, 600_000;
+    drain_ms = 8_000, 10, 9_000;
 }

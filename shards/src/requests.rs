@@ -18,7 +18,7 @@ use crate::contract::{Bytes, ConnectionId, ShardId};
 use crate::entry::{Address, Caller, HomeAnswer, HomeRequest, OutgoingMessage};
 use crate::front::{Front, Identity, Pending, Session, Step};
 use crate::store::{ConversationKey, UserKey};
-use crate::turn::{Turn, retry_after_ms};
+use crate::turn::Turn;
 
 impl Front {
     /// Carries out one envelope of a client.
@@ -38,7 +38,7 @@ impl Front {
             Identity::Starting(_) => return self.violate(turn, id, Violation::NotAuthenticated),
         };
         let (caller, outstanding) = (session.caller, session.outstanding);
-        let crowded = connection.link.outbox_bytes() as u64 > turn.common.limits.outbox_bytes_max;
+        let crowded = connection.link.outbox_bytes() as u64 > turn.shared.limits.outbox_bytes_max;
         let request = command.request();
         if let Command::Refused { code, .. } = command {
             return self.refuse(turn, id, request, code);
@@ -55,13 +55,16 @@ impl Front {
         if crowded {
             return self.refuse(turn, id, request, ErrorCode::Busy);
         }
+        if !self.admits_read(turn, id, &command) {
+            return self.refuse(turn, id, request, ErrorCode::RateLimited);
+        }
         self.ask_home(turn, id, &caller, command);
     }
 
     fn ask_home(&mut self, turn: &mut Turn<'_>, id: ConnectionId, caller: &Caller, command: Command) {
         let caller = *caller;
         let own_key = UserKey { tenant: caller.tenant, user: caller.user };
-        let router = &turn.common.router;
+        let router = &turn.shared.router;
         let home_of =
             |conversation| router.home_of_conversation(ConversationKey { tenant: caller.tenant, conversation });
         let (home, request, step, asked) = match command {
@@ -100,9 +103,23 @@ impl Front {
         self.ask(turn, home, Pending { connection: id, request, step }, asked);
     }
 
-    /// New messages beyond the device's rate are refused; repetitions of accepted ones are not new.
+    /// Whether a request that may cost a read of the store is within the connection's rate of them.
+    fn admits_read(&mut self, turn: &Turn<'_>, id: ConnectionId, command: &Command) -> bool {
+        let limits = &turn.shared.limits;
+        let Some(Identity::Known(session)) = self.get(id).map(|connection| &mut connection.identity) else {
+            return false;
+        };
+        let reads = matches!(
+            command,
+            Command::Open { .. } | Command::OpenPeer { .. } | Command::History { .. } | Command::List { .. }
+        );
+        !reads || session.reads.take_per_s(turn.now.mono_ns, limits.read_burst, limits.read_per_s, 1)
+    }
+
+    /// New messages beyond the connection's rate are refused, and repetitions that would cost a read; a repetition that
+    /// memory can answer is answered as ever, but uses the rate too.
     fn limit_rate(&mut self, turn: &Turn<'_>, id: ConnectionId, messages: &mut [OutgoingMessage]) {
-        let limits = &turn.common.limits;
+        let limits = &turn.shared.limits;
         let Some(Identity::Known(session)) = self.get(id).map(|connection| &mut connection.identity) else { return };
         for message in messages {
             let admitted = session.sends.take_per_s(turn.now.mono_ns, limits.send_burst, limits.send_per_s, 1);
@@ -115,18 +132,18 @@ impl Front {
     /// Asks a home; without room the client is told to come again.
     fn ask(&mut self, turn: &mut Turn<'_>, home: ShardId, pending: Pending, asked: HomeRequest) {
         let ticket = self.pending.insert(pending);
-        if turn.common.router.try_request(home, ticket, asked, turn.effects) {
+        if turn.shared.router.try_request(home, ticket, asked, turn.effects) {
             return;
         }
         if let Some(pending) = self.pending.take(ticket) {
-            let answer = HomeAnswer::Refused(ErrorCode::Busy, retry_after_ms(ErrorCode::Busy, &turn.common.limits));
+            let answer = HomeAnswer::Refused(ErrorCode::Busy, turn.retry_after_ms(ErrorCode::Busy));
             self.settle(turn, pending, answer);
         }
     }
 
     /// A home has answered.
     pub fn answered(&mut self, turn: &mut Turn<'_>, from: ShardId, ticket: u32, answer: HomeAnswer) {
-        turn.common.router.answered(from);
+        turn.shared.router.answered(from);
         let pending = self.pending.take(ticket).expect("a home answers what was asked, once");
         self.settle(turn, pending, answer);
     }
@@ -134,15 +151,17 @@ impl Front {
     fn settle(&mut self, turn: &mut Turn<'_>, pending: Pending, answer: HomeAnswer) {
         let Pending { connection: id, request, step } = pending;
         match (step, answer) {
-            (Step::Hello, HomeAnswer::SessionStarted(number)) => return self.welcome(turn, id, request, number),
-            (Step::Hello, HomeAnswer::Refused(code, _)) => return self.refuse_hello(turn, id, request, code),
+            (Step::Hello(caller), HomeAnswer::SessionStarted(number)) => {
+                return self.welcome(turn, id, request, &caller, number);
+            }
+            (Step::Hello(_), HomeAnswer::Refused(code, _)) => return self.refuse_hello(turn, id, request, code),
             (Step::OpenPeer(peer), HomeAnswer::UserExists(true)) => return self.open_peer(turn, id, request, peer),
             (Step::OpenPeer(_), HomeAnswer::UserExists(false)) => {
                 self.refuse(turn, id, request, ErrorCode::UnknownPeer);
             }
             (Step::Lookup(folded), HomeAnswer::LookupAdmitted) => return self.resolve(turn, id, request, folded),
             (Step::Forward, HomeAnswer::Frame(frame)) => self.push_answer(id, frame),
-            (_, HomeAnswer::Refused(code, _)) => self.refuse(turn, id, request, code),
+            (_, HomeAnswer::Refused(code, ms)) => self.refuse_until(turn, id, request, code, ms),
             _ => unreachable!("a home answers what it was asked"),
         }
         if let Some(Identity::Known(session)) = self.get(id).map(|connection| &mut connection.identity) {
@@ -161,14 +180,14 @@ impl Front {
     fn open_peer(&mut self, turn: &mut Turn<'_>, id: ConnectionId, request: u32, peer: UserId) {
         let Some(caller) = self.caller_of(id) else { return };
         let conversation = ConversationId::direct(caller.tenant, caller.user, peer);
-        let home = turn.common.router.home_of_conversation(ConversationKey { tenant: caller.tenant, conversation });
+        let home = turn.shared.router.home_of_conversation(ConversationKey { tenant: caller.tenant, conversation });
         let asked = HomeRequest::Open { caller, request, conversation, peer: Some(peer) };
         self.ask(turn, home, Pending { connection: id, request, step: Step::Forward }, asked);
     }
 
     fn resolve(&mut self, turn: &mut Turn<'_>, id: ConnectionId, request: u32, folded: String) {
         let Some(caller) = self.caller_of(id) else { return };
-        let home = turn.common.router.home_of_handle(caller.tenant, &folded);
+        let home = turn.shared.router.home_of_handle(caller.tenant, &folded);
         let asked = HomeRequest::Resolve { caller, request, folded };
         self.ask(turn, home, Pending { connection: id, request, step: Step::Forward }, asked);
     }
@@ -185,32 +204,28 @@ impl Front {
         if !claims.scopes.contains(Scopes::USER) {
             return self.refuse_hello(turn, id, request, ErrorCode::Forbidden);
         }
-        let address = Address { shard: turn.common.router.own(), connection: id };
+        let address = Address { shard: turn.shared.router.own(), connection: id };
         let caller = Caller { tenant: claims.tenant, user: claims.user, device: claims.device, address };
         let session = Session {
             caller,
             expires_ms: claims.expires_s.saturating_mul(1_000),
             outstanding: 0,
             sends: Bucket::default(),
+            reads: Bucket::default(),
         };
         if let Some(connection) = self.get(id) {
             connection.identity = Identity::Starting(session.into());
         }
-        let home = turn.common.router.home_of_user(UserKey { tenant: caller.tenant, user: caller.user });
-        let pending = Pending { connection: id, request, step: Step::Hello };
+        let home = turn.shared.router.home_of_user(UserKey { tenant: caller.tenant, user: caller.user });
+        let pending = Pending { connection: id, request, step: Step::Hello(caller) };
         self.ask(turn, home, pending, HomeRequest::StartSession { caller });
     }
 
-    fn welcome(&mut self, turn: &mut Turn<'_>, id: ConnectionId, request: u32, number: u64) {
-        let own = turn.common.router.own();
-        let Some(connection) = self.get(id) else { return };
-        let Identity::Starting(session) = core::mem::replace(&mut connection.identity, Identity::Nobody) else {
-            return;
+    fn welcome(&mut self, turn: &mut Turn<'_>, id: ConnectionId, request: u32, caller: &Caller, number: u64) {
+        let Some(expires_ms) = self.start(id) else {
+            // It hung up meanwhile: its home has a session of it all the same.
+            return self.tell_ended(turn, caller);
         };
-        let caller = session.caller;
-        debug_assert_eq!(caller.address.shard, own);
-        let expires_ms = session.expires_ms;
-        connection.identity = Identity::Known(session);
         self.authenticated(id);
         let welcome = Welcome {
             user: caller.user,
@@ -218,13 +233,26 @@ impl Front {
             session: number,
             server_time_ms: turn.now.wall_ms,
             token_expires_ms: expires_ms,
-            heartbeat_ms: turn.common.limits.heartbeat_ms as u32,
+            heartbeat_ms: turn.shared.limits.heartbeat_ms as u32,
         };
         let mut frame = Vec::new();
-        turn.common.encoder.welcome(request, &welcome).write_server_frame(&mut frame);
+        turn.shared.encoder.welcome(request, &welcome).write_server_frame(&mut frame);
         self.push(turn, id, Bytes::Owned(frame));
         self.arm(turn, id);
         self.close_if_drained(turn, id);
+    }
+
+    /// The home has the session: requests are taken from now on. Says when its token expires; none: it hung up.
+    fn start(&mut self, id: ConnectionId) -> Option<u64> {
+        let connection = self.get(id)?;
+        match core::mem::replace(&mut connection.identity, Identity::Nobody) {
+            Identity::Starting(session) => {
+                let expires_ms = session.expires_ms;
+                connection.identity = Identity::Known(session);
+                Some(expires_ms)
+            }
+            _ => None,
+        }
     }
 
     /// A Hello that fails ends the connection, after the error that says why.
@@ -244,9 +272,7 @@ impl Front {
         let Identity::Known(session) = &mut connection.identity else { return };
         let caller = session.caller;
         let renewed = match verified {
-            Ok(claims)
-                if (claims.tenant, claims.user, claims.device) == (caller.tenant, caller.user, caller.device) =>
-            {
+            Ok(claims) if claims.is_of(caller.tenant, caller.user, caller.device) => {
                 session.expires_ms = claims.expires_s.saturating_mul(1_000);
                 Ok(session.expires_ms)
             }
@@ -257,7 +283,7 @@ impl Front {
         match renewed {
             Ok(expires_ms) => {
                 let mut frame = Vec::new();
-                turn.common.encoder.renewed(request, expires_ms).write_server_frame(&mut frame);
+                turn.shared.encoder.renewed(request, expires_ms).write_server_frame(&mut frame);
                 self.push(turn, id, Bytes::Owned(frame));
                 self.arm(turn, id);
             }
@@ -267,10 +293,21 @@ impl Front {
 
     /// Answers a request with an error.
     fn refuse(&mut self, turn: &mut Turn<'_>, id: ConnectionId, request: u32, code: ErrorCode) {
-        turn.common.counters.count_error(code);
-        let retry_after_ms = retry_after_ms(code, &turn.common.limits);
+        let retry_after_ms = turn.retry_after_ms(code);
+        self.refuse_until(turn, id, request, code, retry_after_ms);
+    }
+
+    fn refuse_until(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: ConnectionId,
+        request: u32,
+        code: ErrorCode,
+        retry_after_ms: u32,
+    ) {
+        turn.shared.counters.count_error(code);
         let mut frame = Vec::new();
-        turn.common.encoder.error(request, code, code.name(), retry_after_ms).write_server_frame(&mut frame);
+        turn.shared.encoder.error(request, code, code.name(), retry_after_ms).write_server_frame(&mut frame);
         self.push(turn, id, Bytes::Owned(frame));
     }
 }

@@ -17,7 +17,7 @@ use crate::front::Front;
 use crate::limits::Limits;
 use crate::router::{LaneRoom, Reply, Router};
 use crate::store::{Loaded, StoreFault, StoreResult};
-use crate::turn::{Common, Turn};
+use crate::turn::{Shared, Turn};
 use crate::users::{self, Users};
 
 /// What a shard is told when it is made.
@@ -44,14 +44,16 @@ pub struct ShardConfig {
 /// How far a drain is.
 enum Drain {
     No,
-    /// Everything ends at this time at the latest (monotonic ns).
+    /// Everything is cut at this time (monotonic ns).
     Until(u64),
+    /// Everything was cut.
+    Cut,
     Done,
 }
 
 /// One shard.
 pub struct Shard {
-    common: Common,
+    shared: Shared,
     front: Front,
     users: Users,
     conversations: Conversations,
@@ -68,7 +70,7 @@ impl Shard {
             conversations: Conversations::new(config.shards),
             accounts: Accounts::new(),
             drain: Drain::No,
-            common: Common {
+            shared: Shared {
                 limits: config.limits,
                 router: Router::new(config.shard, config.shards, config.room),
                 desk: Desk::default(),
@@ -82,10 +84,10 @@ impl Shard {
 
     /// What it has counted so far.
     pub fn counters(&self) -> Counters {
-        let mut counters = self.common.counters.clone();
+        let mut counters = self.shared.counters.clone();
         counters.connections_open = self.front.open();
         counters.sessions_open = self.users.sessions_open();
-        counters.entries_posted = self.common.router.posted;
+        counters.entries_posted = self.shared.router.posted;
         counters
     }
 
@@ -95,8 +97,8 @@ impl Shard {
         now: Now,
         effects: &'a mut Effects,
     ) -> (&'a mut Front, &'a mut Users, &'a mut Conversations, &'a mut Accounts, Turn<'a>) {
-        let Shard { common, front, users, conversations, accounts, .. } = self;
-        (front, users, conversations, accounts, Turn { now, effects, common })
+        let Shard { shared, front, users, conversations, accounts, .. } = self;
+        (front, users, conversations, accounts, Turn { now, effects, shared })
     }
 
     fn take_entry(&mut self, now: Now, from: ShardId, entry: Entry, effects: &mut Effects) {
@@ -113,17 +115,14 @@ impl Shard {
             }
             Entry::Answer { ticket, answer } => front.answered(&mut turn, from, ticket, answer),
             Entry::Deliver(delivery) => users.deliver(&mut turn, &delivery),
-            Entry::Push { connection, frame } => {
-                turn.common.counters.messages_delivered += 1;
-                front.push(&mut turn, connection, Bytes::Shared(frame));
-            }
+            Entry::Push { connection, frame } => front.push(&mut turn, connection, Bytes::Shared(frame)),
             Entry::SessionEnded { key, address } => users.session_ended(key, address),
             Entry::EndSession { connection, violation } => front.violate(&mut turn, connection, violation),
         }
     }
 
     fn take_stored(&mut self, now: Now, ticket: Ticket, result: StoreResult, effects: &mut Effects) {
-        let purpose = self.common.desk.take(ticket);
+        let purpose = self.shared.desk.take(ticket);
         let (_, _, conversations, accounts, mut turn) = self.split(now, effects);
         match (purpose, result) {
             (Purpose::Append(key), StoreResult::Appended(done)) => {
@@ -138,20 +137,25 @@ impl Shard {
 
     fn begin_drain(&mut self, now: Now, effects: &mut Effects) {
         if let Drain::No = self.drain {
-            self.drain = Drain::Until(now.mono_ns + self.common.limits.drain_ms * 1_000_000);
+            self.drain = Drain::Until(now.mono_ns + self.shared.limits.drain_ms * 1_000_000);
             let (front, _, _, _, mut turn) = self.split(now, effects);
             front.drain(&mut turn);
         }
     }
 
     fn go_on_draining(&mut self, now: Now, effects: &mut Effects) {
-        let Drain::Until(deadline) = self.drain else { return };
-        if now.mono_ns >= deadline {
+        if let Drain::No | Drain::Done = self.drain {
+            return;
+        }
+        if let Drain::Until(deadline) = self.drain
+            && now.mono_ns >= deadline
+        {
+            self.drain = Drain::Cut;
             let (front, _, _, _, mut turn) = self.split(now, effects);
             front.hang_up_all(&mut turn);
         }
         let idle =
-            self.front.open() == 0 && self.common.desk.writes_outstanding() == 0 && !self.conversations.has_repeats();
+            self.front.open() == 0 && self.shared.desk.writes_outstanding() == 0 && !self.conversations.has_repeats();
         if idle {
             self.drain = Drain::Done;
             effects.push(Effect::Drained);
@@ -160,8 +164,8 @@ impl Shard {
 
     /// Entries to oneself, until there is none.
     fn take_local(&mut self, now: Now, effects: &mut Effects) {
-        while let Some(entry) = self.common.router.next_local() {
-            self.take_entry(now, self.common.router.own(), entry, effects);
+        while let Some(entry) = self.shared.router.next_local() {
+            self.take_entry(now, self.shared.router.own(), entry, effects);
         }
     }
 }
@@ -196,7 +200,7 @@ impl Core for Shard {
             Event::Closed { connection } => front.closed(connection),
             Event::Posted { from, entry } => self.take_entry(now, from, entry, effects),
             Event::Credit { shard, entries } => {
-                turn.common.router.credit(shard, entries);
+                turn.shared.router.credit(shard, entries);
                 front.unblock(&mut turn, shard);
                 users.unblock(&mut turn, shard);
                 conversations.unblock(shard);
@@ -227,7 +231,7 @@ impl Core for Shard {
     fn next_deadline(&self) -> Option<u64> {
         let drain = match self.drain {
             Drain::Until(deadline) => Some(deadline),
-            Drain::No | Drain::Done => None,
+            Drain::No | Drain::Cut | Drain::Done => None,
         };
         [self.front.next_deadline(), self.conversations.next_deadline(), drain].into_iter().flatten().min()
     }

@@ -24,13 +24,19 @@ impl Wheel {
         Wheel { slots: (0..SLOTS).map(|_| Vec::new()).collect(), occupied: [0; SLOTS / 64], tick: now_ns >> TICK_SHIFT }
     }
 
-    /// Asks to be told of `connection` at a deadline or up to a tick later; a far deadline is told of early.
-    pub fn arm(&mut self, connection: ConnectionId, deadline_ns: u64) {
-        let due = (deadline_ns >> TICK_SHIFT) + 1;
+    /// Asks to be told of `connection` at a deadline or up to a tick later; a far deadline is told of early. Says when.
+    pub fn arm(&mut self, connection: ConnectionId, deadline_ns: u64) -> u64 {
+        let due = Wheel::told_at(deadline_ns) >> TICK_SHIFT;
         let tick = due.clamp(self.tick, self.tick + SLOTS as u64 - 1);
         let slot = tick as usize % SLOTS;
         self.slots[slot].push(connection);
         self.occupied[slot / 64] |= 1 << (slot % 64);
+        tick << TICK_SHIFT
+    }
+
+    /// When a near deadline is told of: at the end of its tick.
+    pub fn told_at(deadline_ns: u64) -> u64 {
+        (deadline_ns >> TICK_SHIFT).saturating_add(1).min(u64::MAX >> TICK_SHIFT) << TICK_SHIFT
     }
 
     /// Takes the connections of one tick that is due, if there is one.

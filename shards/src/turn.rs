@@ -12,7 +12,7 @@ use crate::limits::Limits;
 use crate::router::{Reply, Router};
 
 /// State of the shard that belongs to none of its roles.
-pub(crate) struct Common {
+pub(crate) struct Shared {
     pub limits: Limits,
     pub router: Router,
     pub desk: Desk,
@@ -27,39 +27,41 @@ pub(crate) struct Common {
 pub(crate) struct Turn<'a> {
     pub now: Now,
     pub effects: &'a mut Effects,
-    pub common: &'a mut Common,
+    pub shared: &'a mut Shared,
 }
 
 impl Turn<'_> {
     /// Refuses a home request.
     pub fn refuse(&mut self, reply: Reply, code: ErrorCode) {
-        let retry_after_ms = retry_after_ms(code, &self.common.limits);
+        let retry_after_ms = self.retry_after_ms(code);
         self.answer(reply, HomeAnswer::Refused(code, retry_after_ms));
+    }
+
+    /// How long a client waits before it repeats what was refused; 0: it does not. Spread over twice the least time, so that
+    /// those who were refused together do not come back together.
+    pub fn retry_after_ms(&mut self, code: ErrorCode) -> u32 {
+        let least_ms = match code {
+            ErrorCode::Busy | ErrorCode::RateLimited | ErrorCode::StorageUnavailable | ErrorCode::TooManyRequests => {
+                self.shared.limits.retry_after_ms
+            }
+            ErrorCode::Draining => self.shared.limits.drain_spread_ms,
+            _ => return 0,
+        };
+        (least_ms + self.shared.random.next_u64() % least_ms.max(1)) as u32
     }
 
     /// Answers a home request.
     pub fn answer(&mut self, reply: Reply, answer: HomeAnswer) {
-        self.common.router.answer(reply, answer, self.effects);
+        self.shared.router.answer(reply, answer, self.effects);
     }
 
     /// A random number that is not 0.
     pub fn random_id(&mut self) -> u64 {
         loop {
-            let id = self.common.random.next_u64();
+            let id = self.shared.random.next_u64();
             if id != 0 {
                 return id;
             }
         }
-    }
-}
-
-/// How long a client waits before it repeats what was refused; 0: it does not.
-pub(crate) fn retry_after_ms(code: ErrorCode, limits: &Limits) -> u32 {
-    match code {
-        ErrorCode::Busy | ErrorCode::RateLimited | ErrorCode::StorageUnavailable | ErrorCode::TooManyRequests => {
-            limits.retry_after_ms as u32
-        }
-        ErrorCode::Draining => limits.drain_spread_ms as u32,
-        _ => 0,
     }
 }

@@ -78,7 +78,8 @@ impl Users {
                 if self.admits_lookup(turn, key, handle_hash) {
                     turn.answer(reply, HomeAnswer::LookupAdmitted);
                 } else {
-                    turn.refuse(reply, ErrorCode::RateLimited);
+                    let every_ms = turn.shared.limits.lookup_every_s * 1_000;
+                    turn.answer(reply, HomeAnswer::Refused(ErrorCode::RateLimited, every_ms as u32));
                 }
             }
             HomeRequest::Resolve { caller, request, folded } => {
@@ -99,7 +100,7 @@ impl Users {
         let key = UserKey { tenant: caller.tenant, user: caller.user };
         let sessions = self.sessions.entry(key).or_default();
         let of_device = sessions.iter().filter(|session| session.device == caller.device).count();
-        if of_device as u64 >= turn.common.limits.sessions_per_device_max {
+        if of_device as u64 >= turn.shared.limits.sessions_per_device_max {
             let oldest = sessions.iter().position(|session| session.device == caller.device);
             let ended = oldest.map(|index| sessions.remove(index));
             if let Some(session) = ended {
@@ -116,7 +117,7 @@ impl Users {
 
     fn end_session(&mut self, turn: &mut Turn<'_>, address: Address, violation: Violation) {
         let entry = Entry::EndSession { connection: address.connection, violation };
-        if !turn.common.router.try_post(address.shard, entry, turn.effects) {
+        if !turn.shared.router.try_post(address.shard, entry, turn.effects) {
             self.to_end[usize::from(address.shard)].push_back((address.connection, violation));
         }
     }
@@ -141,7 +142,7 @@ impl Users {
 
     fn admits_lookup(&mut self, turn: &Turn<'_>, key: UserKey, handle_hash: u64) -> bool {
         if self.lookups.len() >= LOOKUP_USERS_MAX && !self.lookups.contains_key(&key) {
-            let full_ns = turn.common.limits.lookup_every_s * 1_000_000_000;
+            let full_ns = turn.shared.limits.lookup_every_s * 1_000_000_000;
             let now_ns = turn.now.mono_ns;
             self.lookups.retain(|_, lookups| !lookups.bucket.take(now_ns, 1, full_ns, 1));
         }
@@ -149,8 +150,8 @@ impl Users {
         if lookups.known.contains(&handle_hash) {
             return true;
         }
-        let every_ns = turn.common.limits.lookup_every_s * 1_000_000_000;
-        if !lookups.bucket.take(turn.now.mono_ns, turn.common.limits.lookup_burst, every_ns, 1) {
+        let every_ns = turn.shared.limits.lookup_every_s * 1_000_000_000;
+        if !lookups.bucket.take(turn.now.mono_ns, turn.shared.limits.lookup_burst, every_ns, 1) {
             return false;
         }
         if lookups.known.len() == LOOKUPS_KNOWN_MAX {
@@ -174,16 +175,17 @@ impl Users {
             if session.address == delivery.except || session.lagging {
                 continue;
             }
+            turn.shared.counters.messages_delivered += 1;
             let Address { shard, connection } = session.address;
             let push = Entry::Push { connection, frame: delivery.frame.clone() };
-            if session.backlog.is_empty() && turn.common.router.try_post(shard, push, turn.effects) {
+            if session.backlog.is_empty() && turn.shared.router.try_post(shard, push, turn.effects) {
                 continue;
             }
             if session.backlog.is_empty() {
                 self.waiting[usize::from(shard)].push_back((key, connection));
             }
             session.backlog.extend_from_slice(&delivery.frame);
-            if session.backlog.len() as u64 > turn.common.limits.outbox_bytes_max {
+            if session.backlog.len() as u64 > turn.shared.limits.outbox_bytes_max {
                 session.backlog = Vec::new();
                 session.lagging = true;
                 lagging.push(session.address);
@@ -196,11 +198,11 @@ impl Users {
 
     /// Credit towards a shard came back: connections there that are to be ended, are; backlogs go, each in one entry.
     pub fn unblock(&mut self, turn: &mut Turn<'_>, shard: ShardId) {
-        while turn.common.router.has_credit(shard) {
+        while turn.shared.router.has_credit(shard) {
             let Some((connection, violation)) = self.to_end[usize::from(shard)].pop_front() else { break };
             self.end_session(turn, Address { shard, connection }, violation);
         }
-        while turn.common.router.has_credit(shard) {
+        while turn.shared.router.has_credit(shard) {
             let Some((key, connection)) = self.waiting[usize::from(shard)].pop_front() else { break };
             let address = Address { shard, connection };
             let sessions = self.sessions.get_mut(&key).into_iter().flatten();
@@ -208,7 +210,7 @@ impl Users {
             let frame = core::mem::take(&mut session.backlog);
             if !frame.is_empty() {
                 let push = Entry::Push { connection, frame: frame.into() };
-                let posted = turn.common.router.try_post(shard, push, turn.effects);
+                let posted = turn.shared.router.try_post(shard, push, turn.effects);
                 assert!(posted, "there was credit");
             }
         }
@@ -216,8 +218,8 @@ impl Users {
 }
 
 fn ask_store(turn: &mut Turn<'_>, reply: Reply, purpose: Purpose, load: Load) {
-    if turn.common.desk.can_load(&turn.common.limits) {
-        turn.common.desk.load(purpose, load, turn.effects);
+    if turn.shared.desk.can_load(&turn.shared.limits) {
+        turn.shared.desk.load(purpose, load, turn.effects);
     } else {
         turn.refuse(reply, ErrorCode::Busy);
     }
@@ -236,7 +238,7 @@ pub(crate) fn handle_resolved(turn: &mut Turn<'_>, reply: Reply, request: u32, l
     match loaded {
         Ok(Loaded::Handle(Some(user))) => {
             let mut frame = Vec::new();
-            turn.common.encoder.resolved(request, user).write_server_frame(&mut frame);
+            turn.shared.encoder.resolved(request, user).write_server_frame(&mut frame);
             turn.answer(reply, HomeAnswer::Frame(frame));
         }
         Ok(Loaded::Handle(None)) => turn.refuse(reply, ErrorCode::UnknownHandle),
@@ -265,6 +267,6 @@ pub(crate) fn listed(
         })
         .collect();
     let mut frame = Vec::new();
-    turn.common.encoder.listed(request, &summaries, more).write_server_frame(&mut frame);
+    turn.shared.encoder.listed(request, &summaries, more).write_server_frame(&mut frame);
     turn.answer(reply, HomeAnswer::Frame(frame));
 }

@@ -1,4 +1,6 @@
 //! The loops of a store's threads: take requests, do them, answer. How requests and answers travel is the mailbox's.
+//!
+//! Hot path, step 6 of 8: a group of appends is committed with one sync, and each shard gets its answers.
 
 use std::sync::Arc;
 

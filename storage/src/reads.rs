@@ -165,11 +165,12 @@ fn conversations(
             return Ok((page, true));
         }
         let key = ConversationKey { tenant: user.tenant, conversation };
-        let Some(meta) = reads.meta(key)? else {
-            log::error!("tenant {}: conversation {conversation} is listed but has no meta", key.tenant.0);
-            return Err(StoreFault::Unknown);
+        // One that cannot be read must not hide those behind it (REL-10).
+        let (Ok(Some(meta)), Ok(last_seq)) = (reads.meta(key), reads.last_seq(key)) else {
+            log::error!("tenant {}: conversation {conversation} is listed but cannot be read", key.tenant.0);
+            continue;
         };
-        page.push(ListedConversation { conversation, meta, last_seq: reads.last_seq(key)? });
+        page.push(ListedConversation { conversation, meta, last_seq });
     }
     Ok((page, false))
 }

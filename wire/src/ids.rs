@@ -58,7 +58,7 @@ impl HashSlot {
         HashSlot::of(tenant, b'c', &conversation.0)
     }
 
-    /// The slot that is home of a folded handle (at most [`crate::limits::HANDLE_BYTES_MAX`] bytes count).
+    /// The slot that is home of a folded handle (twice [`crate::limits::HANDLE_BYTES_MAX`] bytes count: folding lengthens).
     pub fn of_handle(tenant: TenantId, folded: &str) -> HashSlot {
         HashSlot::of(tenant, b'h', folded.as_bytes())
     }

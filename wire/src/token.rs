@@ -54,6 +54,13 @@ pub struct Claims {
     pub expires_s: u64,
 }
 
+impl Claims {
+    /// Whether they let somebody go on who is this device already.
+    pub fn is_of(&self, tenant: TenantId, user: UserId, device: DeviceId) -> bool {
+        (self.tenant, self.user, self.device) == (tenant, user, device) && self.scopes.contains(Scopes::USER)
+    }
+}
+
 /// Why a token is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TokenError {

@@ -147,11 +147,11 @@ violations! {
     SlowReader, "slow_reader", SLOW_READER, 400;
     /// Pings stayed unanswered.
     PongTimeout, "pong_timeout", NO_PONG, 400;
-    /// The session was resumed on another connection.
+    /// The device has as many sessions as it may, and began another one.
     SessionReplaced, "session_replaced", SESSION_REPLACED, 400;
     /// The token expired while the connection was open.
     TokenExpired, "token_expired", TOKEN_EXPIRED, 400;
-    /// The token is forged, malformed or revoked.
+    /// The token is malformed, or signed with another deployment's key.
     TokenInvalid, "token_invalid", TOKEN_INVALID, 400;
 }
 

@@ -11,6 +11,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -54,7 +55,7 @@ fn remove_folder(path: &Path) -> Result<(), OpenError> {
 impl Folder {
     /// Takes the folder for this process; makes it if there is none.
     pub(crate) fn lock(path: &Path) -> Result<Folder, OpenError> {
-        fs::create_dir_all(path).map_err(io_error("making", path))?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error("making", path))?;
         let lock_path = path.join("lock");
         let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&lock_path);
         let lock = lock.map_err(io_error("opening", &lock_path))?;
