@@ -26,11 +26,12 @@ mod outlet;
 mod queue;
 mod receiving;
 mod sending;
+mod session;
 mod views;
 
 use std::io;
 
-use trunkline_wire::ids::{ConversationId, DeviceId, UserId};
+use trunkline_wire::ids::{ConversationId, UserId};
 use trunkline_wire::limits::HISTORY_MESSAGES_MAX;
 use trunkline_wire::message::{Answer, ContentKind, EnvelopeError, ErrorCode, decode_answer, schema};
 use trunkline_wire::websocket::CloseCode;
@@ -46,7 +47,7 @@ use self::connection::Connection;
 use self::outlet::{Outlet, Purpose};
 use self::receiving::Receiving;
 use self::sending::Sending;
-use self::views::{Misbehaved, code_of, number_of};
+use self::views::{Misbehaved, number_of};
 use crate::limits::{PAGE_CONVERSATIONS, SEND_REQUESTS_MAX};
 use crate::outbox::{Outbox, Record};
 
@@ -391,73 +392,5 @@ impl<O: Outbox> Client<O> {
             _ => {}
         }
         answered(&mut self.out, command, answer)
-    }
-
-    fn welcomed(&mut self, welcome: &schema::Welcome<'_>) -> Result<(), Misbehaved> {
-        let me = (UserId(welcome.user()), DeviceId(welcome.device()));
-        if self.sending.me.is_some_and(|before| before != me) {
-            // Another device's numbers: what the outbox holds must not be sent with them.
-            self.connection.drop_link();
-            self.refuse(ErrorCode::Forbidden);
-            return Ok(());
-        }
-        self.connection.welcomed(self.out.now_ms, welcome.heartbeat_ms());
-        self.sending.welcomed(me);
-        self.out.event(ClientEvent::Connected {
-            user: me.0,
-            device: me.1,
-            session: welcome.session(),
-            server_time_ms: welcome.server_time_ms(),
-            token_expires_ms: welcome.token_expires_ms(),
-        });
-        Ok(())
-    }
-
-    /// The server speaks of the connection as a whole, and is about to close it.
-    fn connection_failed(&mut self, error: &schema::Error<'_>) -> Result<(), Misbehaved> {
-        let code = code_of(error.code());
-        self.connection.hold_back(self.out.now_ms, error.retry_after_ms());
-        match code {
-            ErrorCode::TokenInvalid | ErrorCode::TokenExpired | ErrorCode::ProtocolVersion | ErrorCode::Forbidden => {
-                self.connection.drop_link();
-                self.refuse(code);
-                Ok(())
-            }
-            _ => Err(Misbehaved),
-        }
-    }
-
-    fn refuse(&mut self, code: ErrorCode) {
-        self.connection.refuse();
-        self.out.event(ClientEvent::AuthFailed { code });
-        self.lose_connection();
-    }
-
-    fn end(&mut self) {
-        self.end_as(false);
-    }
-
-    fn end_as(&mut self, replaced: bool) {
-        let retry_at_ms = self.connection.ended(self.out.now_ms, replaced, &mut self.out.rng);
-        self.forget_connection();
-        self.out.event(ClientEvent::Disconnected { retry_at_ms });
-    }
-
-    fn lose_connection(&mut self) {
-        self.forget_connection();
-        self.out.event(ClientEvent::Disconnected { retry_at_ms: None });
-    }
-
-    fn forget_connection(&mut self) {
-        if let Some(token) = self.newer_token.take() {
-            self.token = token;
-        }
-        self.sending.disconnect();
-        self.receiving.disconnect();
-        for purpose in self.out.disconnect().into_iter().rev() {
-            if let Purpose::Command(command) = purpose {
-                self.commands.again(&mut self.out, command);
-            }
-        }
     }
 }

@@ -144,3 +144,34 @@ fn a_newer_token_is_for_the_session_and_for_the_next_ones() {
     line.client.handle_connected(line.now_ms);
     assert_eq!(line.one().1, Asked::Hello("newer".into()));
 }
+
+#[test]
+fn a_token_that_ends_while_a_newer_one_is_on_its_way_is_no_failure() {
+    for refused_by_code in [true, false] {
+        let mut line = Line::new(Follow::Nothing, 5);
+        line.welcome();
+        line.client.renew(line.now_ms, "newer");
+        line.asked();
+        if refused_by_code {
+            line.client.handle_disconnected(line.now_ms, DisconnectReason::Closed(Some(4002)));
+        } else {
+            line.tell(|encoder| encoder.error(0, ErrorCode::TokenExpired, "", 0));
+        }
+        assert!(!line.events().iter().any(|event| matches!(event, ClientEvent::AuthFailed { .. })));
+        next_attempt(&mut line);
+        line.client.handle_connected(line.now_ms);
+        assert_eq!(line.one().1, Asked::Hello("newer".into()));
+    }
+}
+
+#[test]
+fn a_session_that_was_replaced_does_not_come_back_at_once() {
+    let waits = (0..50).map(|seed| {
+        let mut line = Line::new(Follow::Nothing, seed);
+        line.welcome();
+        line.now_ms += 100_000;
+        line.client.handle_disconnected(line.now_ms, DisconnectReason::Closed(Some(4009)));
+        next_attempt(&mut line)
+    });
+    assert!(waits.sum::<u64>() > 50 * BACKOFF_FIRST_MS / 4);
+}
