@@ -1,0 +1,190 @@
+//! The command line of the client commands.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use trunkline_wire::handle::Handle;
+use trunkline_wire::ids::ConversationId;
+
+use crate::duration;
+use crate::failure::Failure;
+use crate::folders;
+use crate::identity::{Given, Identity};
+use crate::limits::TIMEOUT_DEFAULT;
+
+/// A client command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Send a message, and wait until it is stored.
+    Send(SendArgs),
+    /// Print the messages of a conversation.
+    History(HistoryArgs),
+    /// Print messages of all conversations as they come.
+    Listen(ListenArgs),
+    /// Talk in a conversation: lines you type are sent.
+    Chat(ChatArgs),
+}
+
+/// Who speaks, and to which server.
+#[derive(Debug, Args)]
+pub struct IdentityArgs {
+    /// The server [default: $TRUNKLINE_URL, else ws://127.0.0.1:7400]
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// Your token [default: $TRUNKLINE_TOKEN, else the token kept for --as]
+    #[arg(long, value_name = "TOKEN", hide_short_help = true)]
+    token: Option<String>,
+    /// Speak as a user that `user add` or `user token` made on this machine
+    #[arg(long = "as", value_name = "NAME")]
+    name: Option<String>,
+}
+
+impl IdentityArgs {
+    pub(crate) fn resolve(&self) -> Result<Identity, Failure> {
+        let [token, name, url] = [&self.token, &self.name, &self.url].map(Option::as_deref);
+        Given::with_environment(token, name, url).resolve(folders::config)
+    }
+}
+
+/// A conversation as people name it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Target {
+    /// By its id.
+    Conversation(ConversationId),
+    /// The 1:1 with whoever has this handle.
+    Peer(Handle),
+}
+
+/// 32 hex digits are a conversation, anything else is a handle.
+fn target(text: &str) -> Result<Target, String> {
+    match ConversationId::parse(text) {
+        Some(conversation) => Ok(Target::Conversation(conversation)),
+        None => Handle::parse(text).map(Target::Peer).map_err(|error| error.describe().to_owned()),
+    }
+}
+
+/// `send`
+#[derive(Debug, Args)]
+pub struct SendArgs {
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+    /// A handle, or the 32 hex digits of a conversation
+    #[arg(long, value_name = "CONVERSATION", value_parser = target)]
+    pub(crate) to: Target,
+    /// What to say; - reads it from stdin; what begins with - comes behind --
+    pub(crate) text: String,
+    /// How long to wait for the server's answer
+    #[arg(long, value_name = "DURATION", default_value = TIMEOUT_DEFAULT, value_parser = duration::parse)]
+    pub(crate) timeout: Duration,
+}
+
+/// `history`
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+    /// A handle, or the 32 hex digits of a conversation
+    #[arg(value_name = "CONVERSATION", value_parser = target)]
+    pub(crate) conversation: Target,
+    /// Begin with this message [default: the first; with --reverse the newest]
+    #[arg(long, value_name = "SEQ", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) from: Option<u64>,
+    /// Print at most this many
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// The newest first
+    #[arg(long)]
+    pub(crate) reverse: bool,
+    /// How long to wait for each answer of the server
+    #[arg(long, value_name = "DURATION", default_value = TIMEOUT_DEFAULT, value_parser = duration::parse)]
+    pub(crate) timeout: Duration,
+}
+
+/// Where `listen` begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum ListenFrom {
+    /// With what comes from now on
+    Now,
+    /// With the first message of each conversation
+    Start,
+}
+
+/// `listen`
+#[derive(Debug, Args)]
+pub struct ListenArgs {
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+    /// Where to begin
+    #[arg(long, value_name = "WHERE", default_value = "now")]
+    pub(crate) from: ListenFrom,
+    /// End after this many messages
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// End after this time; with --count that is an error
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// `chat`
+#[derive(Debug, Args)]
+pub struct ChatArgs {
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+    /// A handle, or the 32 hex digits of a conversation
+    #[arg(value_name = "CONVERSATION", value_parser = target)]
+    pub(crate) conversation: Target,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: Command,
+    }
+
+    fn parse(words: &[&str]) -> Result<Command, clap::Error> {
+        Line::try_parse_from([&["trunkline"], words].concat()).map(|line| line.command)
+    }
+
+    #[test]
+    fn digits_are_a_conversation_and_all_else_a_handle() {
+        let id = "00112233445566778899aabbccddeeff";
+        assert_eq!(target(id), Ok(Target::Conversation(ConversationId::parse(id).unwrap())));
+        assert_eq!(target("Bob"), Ok(Target::Peer(Handle::parse("Bob").unwrap())));
+        assert_eq!(target(&id[1..]), Ok(Target::Peer(Handle::parse(&id[1..]).unwrap())));
+        assert!(target("a b").is_err());
+    }
+
+    #[test]
+    fn usage_is_as_written_down() {
+        let Command::Send(send) = parse(&["send", "--to", "bob", "-"]).unwrap() else { panic!() };
+        assert_eq!((send.text.as_str(), send.timeout), ("-", Duration::from_secs(30)));
+        let Command::Send(send) = parse(&["send", "--as", "a", "--to", "bob", "--timeout", "1s", "--", "-x"]).unwrap()
+        else {
+            panic!()
+        };
+        assert_eq!((send.text.as_str(), send.timeout), ("-x", Duration::from_secs(1)));
+        let Command::History(history) = parse(&["history", "bob", "--from", "3", "--reverse"]).unwrap() else {
+            panic!()
+        };
+        assert_eq!((history.from, history.limit, history.reverse), (Some(3), None, true));
+        let Command::Listen(listen) = parse(&["listen", "--count", "2"]).unwrap() else { panic!() };
+        assert_eq!((listen.from, listen.count, listen.timeout), (ListenFrom::Now, Some(2), None));
+        for wrong in [
+            &["send", "text"][..],
+            &["send", "--to", "bob"],
+            &["send", "--to", "a b", "text"],
+            &["history"],
+            &["history", "bob", "--from", "0"],
+            &["listen", "--from", "then"],
+            &["listen", "--count", "0"],
+            &["chat"],
+        ] {
+            assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
+        }
+    }
+}

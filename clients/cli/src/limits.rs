@@ -1,0 +1,32 @@
+//! The numbers the commands keep to, and how they relate.
+
+use std::time::Duration;
+
+use trunkline_wire::limits::{BODY_BYTES_MAX, HISTORY_MESSAGES_MAX};
+
+/// How long `send` and `history` wait for the server where nothing else is asked for.
+pub const TIMEOUT_DEFAULT: &str = "30s";
+/// From Ctrl-C to the end, where a command is stuck.
+pub const INTERRUPT_PATIENCE: Duration = Duration::from_secs(3);
+/// How long the end of a session may take.
+pub const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long commands other than `send` wait for messages of earlier commands to be delivered.
+pub const LEFTOVERS_PATIENCE: Duration = Duration::from_secs(5);
+/// Wait before a question that failed for the moment is asked again, where the server names none.
+pub const ASK_AGAIN: Duration = Duration::from_millis(200);
+/// How long messages in flight get to be answered when a chat is left by Ctrl-C.
+pub const GOODBYE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Longest text from stdin, in bytes, its end of line included.
+pub const STDIN_TEXT_BYTES_MAX: usize = BODY_BYTES_MAX + 2;
+/// Messages of a page of history.
+pub const PAGE_MESSAGES: u16 = HISTORY_MESSAGES_MAX as u16;
+/// Messages that `chat` shows of what was said before.
+pub const CHAT_BACKLOG: u16 = 20;
+/// Lines that `chat` has read and not yet sent.
+pub const CHAT_LINES_MAX: usize = 64;
+
+const _: () = {
+    assert!(HISTORY_MESSAGES_MAX <= u16::MAX as usize && CHAT_BACKLOG <= PAGE_MESSAGES);
+    assert!(GOODBYE_PATIENCE.as_millis() + CLOSE_PATIENCE.as_millis() < INTERRUPT_PATIENCE.as_millis());
+};

@@ -1,0 +1,36 @@
+//! The numbers the edge keeps to, and how they relate.
+
+/// Connections of the admin socket at the same time.
+pub const ADMIN_CONNECTIONS_MAX: usize = 16;
+/// Longest line of the admin socket, in bytes, its end included.
+pub const ADMIN_LINE_BYTES_MAX: usize = 64 * 1024;
+/// Milliseconds after which a silent connection of the admin socket is closed.
+pub const ADMIN_IDLE_MS: u64 = 60_000;
+/// Milliseconds a client of the admin socket waits for an answer.
+pub const ADMIN_ANSWER_MS: u64 = 60_000;
+/// Milliseconds before accepting again when the system had no room for a connection.
+pub const ADMIN_ACCEPT_AGAIN_MS: u64 = 100;
+/// Longest path of a Unix socket: `sun_path` of `sockaddr_un` without its final zero (unix(7)).
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// Milliseconds during which a busy shard is asked again.
+pub const ASK_BUSY_MS: u64 = 5_000;
+/// Milliseconds before the first repetition; they double.
+pub const ASK_AGAIN_FIRST_MS: u64 = 5;
+/// Most milliseconds between two repetitions.
+pub const ASK_AGAIN_MAX_MS: u64 = 200;
+
+/// Seconds a token lasts where nothing else is asked for.
+pub const TOKEN_TTL_DEFAULT_S: u64 = 30 * 86_400;
+/// Longest life of a token, in seconds.
+pub const TOKEN_TTL_MAX_S: u64 = 3_652 * 86_400;
+
+/// Largest file of keys, in bytes.
+pub const KEYS_BYTES_MAX: u64 = 64 * 1024;
+
+const _: () = {
+    // An administrator who waits learns that the shard was busy, and not that nobody answered.
+    assert!(ASK_BUSY_MS < ADMIN_ANSWER_MS);
+    assert!(ASK_AGAIN_FIRST_MS <= ASK_AGAIN_MAX_MS && ASK_AGAIN_MAX_MS < ASK_BUSY_MS);
+    assert!(TOKEN_TTL_DEFAULT_S <= TOKEN_TTL_MAX_S);
+};

@@ -1,0 +1,164 @@
+//! Who may come in: the server with its keys and admin socket, and the operator's commands that speak to it.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use trunkline_cli::{Failure, identity, time};
+use trunkline_edge::accounts::Accounts;
+use trunkline_edge::admin::{Admin, AdminClient, AdminSocket, Facts, Refusal, Request, Token, now_s};
+use trunkline_edge::{AskError, Shards, keys};
+use trunkline_engine::{Config, Control, ControlError, Server, ShardSetup};
+use trunkline_shards::contract::{AdminAnswer, AdminRequest, ShardId};
+use trunkline_shards::{LaneRoom, Shard, ShardConfig};
+use trunkline_storage::embedded::OpenError;
+
+use crate::offline::Offline;
+
+/// How long a shard gets for one answer; it reads and writes the store for it.
+const ASK_MAX: Duration = Duration::from_secs(10);
+/// How long a folder may be held by a server that starts or stops, or by another command.
+const FOLDER_HELD_MAX: Duration = Duration::from_secs(5);
+const FOLDER_AGAIN: Duration = Duration::from_millis(50);
+
+/// The shards of the server in this process.
+struct Running(Control);
+
+impl Shards for Running {
+    fn count(&self) -> u16 {
+        self.0.shards()
+    }
+
+    fn ask(&self, shard: ShardId, request: AdminRequest) -> Result<AdminAnswer, AskError> {
+        self.0.ask(shard, request, ASK_MAX).map_err(|error| match error {
+            ControlError::Full => AskError::Full,
+            ControlError::Late => AskError::Late,
+            ControlError::Ended => AskError::Ended,
+            ControlError::NoShard => AskError::Failed(error.to_string()),
+        })
+    }
+}
+
+/// `serve`: runs a server to its exit code.
+pub fn serve(config: &Config) -> ExitCode {
+    let keys = match keys::open(&config.data) {
+        Ok(keys) => keys,
+        Err(error) => {
+            eprintln!("trunkline: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let keys_of_shards = keys.clone();
+    let make_core = move |setup: ShardSetup| {
+        let room = LaneRoom { pushes: setup.room.pushes, answers: setup.room.answers };
+        let now = trunkline_engine::clock::now();
+        let ShardSetup { shard, shards, limits, seed, incarnation, .. } = setup;
+        Shard::new(ShardConfig { shard, shards, keys: keys_of_shards.clone(), limits, room, seed, incarnation, now })
+    };
+    trunkline_engine::run(config, make_core, |server| open_socket(config, server, keys))
+}
+
+fn open_socket(
+    config: &Config,
+    server: &Server,
+    keys: trunkline_wire::token::TokenKeys,
+) -> Result<AdminSocket, String> {
+    let facts = Facts {
+        version: env!("CARGO_PKG_VERSION"),
+        pid: std::process::id(),
+        shards: server.control().shards(),
+        store: config.store.to_string(),
+        listen: server.address().to_string(),
+    };
+    let admin = Admin::new(Running(server.control().clone()), keys, facts);
+    AdminSocket::open(&config.data, admin).map_err(|error| error.to_string())
+}
+
+/// `user add`: makes a user.
+///
+/// # Errors
+/// What the server or the store refused, or that neither can be had.
+pub fn user_add(data: &Path, name: String, ttl_s: Option<u64>) -> Result<(), Failure> {
+    issue(data, &Request::UserAdd { name, ttl_s })
+}
+
+/// `user token`: makes another device of a user.
+///
+/// # Errors
+/// As [`user_add`].
+pub fn user_token(data: &Path, name: String, ttl_s: Option<u64>) -> Result<(), Failure> {
+    issue(data, &Request::UserToken { name, ttl_s })
+}
+
+/// `stats`: prints the counters.
+///
+/// # Errors
+/// No server runs, or it does not answer.
+pub fn stats(data: &Path) -> Result<(), Failure> {
+    let socket = AdminClient::connect(data).map_err(|error| Failure::new("admin_socket", error.to_string()))?;
+    let Some(mut client) = socket else {
+        let text = format!("no server runs with {}; is that its --data?", data.display());
+        return Err(Failure::new("not_running", text));
+    };
+    print_line(&client.counters().map_err(failure)?);
+    Ok(())
+}
+
+fn issue(data: &Path, request: &Request) -> Result<(), Failure> {
+    let token = ask(data, request)?;
+    let Token { handle, user, device, expires_s, token } = token;
+    let until = time::day_and_time(expires_s);
+    eprintln!("trunkline: {handle} is user {user}; the token of device {device} lasts until {until}");
+    match identity::keep_token(&handle, &token) {
+        Ok(path) => eprintln!("trunkline: kept in {}: use it with --as {handle}", path.display()),
+        Err(failure) => failure.warn(),
+    }
+    print_line(&token);
+    Ok(())
+}
+
+/// Asks the server that runs with the folder, or does it in the folder where none runs.
+fn ask(data: &Path, request: &Request) -> Result<Token, Failure> {
+    let give_up_at = Instant::now() + FOLDER_HELD_MAX;
+    loop {
+        let socket = AdminClient::connect(data).map_err(|error| Failure::new("admin_socket", error.to_string()))?;
+        if let Some(mut client) = socket {
+            return client.ask(request).map_err(failure);
+        }
+        let keys = keys::open(data).map_err(|error| Failure::new("keys", error.to_string()))?;
+        match Offline::open(data, keys.clone()) {
+            Ok(offline) => {
+                eprintln!("trunkline: no server runs with {}, opening the folder", data.display());
+                let accounts = Accounts { shards: &offline, keys: &keys, now_s: now_s() };
+                let issued = match request {
+                    Request::UserAdd { name, ttl_s } => accounts.add(name, *ttl_s),
+                    Request::UserToken { name, ttl_s } => accounts.token(name, *ttl_s),
+                    Request::Counters | Request::Status => unreachable!("a folder counts nothing"),
+                };
+                return issued.map(Token::from).map_err(|error| failure(error.into()));
+            }
+            Err(OpenError::Locked { .. }) if Instant::now() < give_up_at => thread::sleep(FOLDER_AGAIN),
+            Err(OpenError::Locked { path }) => {
+                let path = path.display();
+                let text = format!(
+                    "another process holds {path}, but no server answers on {path}/admin.sock: if it is starting, try \
+                     again; else stop it (who it is: fuser {path}/lock)"
+                );
+                return Err(Failure::new("data_locked", text));
+            }
+            Err(error) => return Err(Failure::new("store", error.to_string())),
+        }
+    }
+}
+
+fn failure(refusal: Refusal) -> Failure {
+    Failure::new(refusal.error, refusal.message)
+}
+
+fn print_line(text: &str) {
+    let mut out = std::io::stdout().lock();
+    // Whoever asked may not listen any more; it is done all the same.
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}

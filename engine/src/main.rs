@@ -1,0 +1,176 @@
+//! The one binary, `trunkline`: a server, its operator's commands, and the terminal client.
+#![forbid(unsafe_code)]
+
+mod identity;
+mod offline;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use trunkline_cli::{Failure, duration, folders, stderr_log};
+use trunkline_engine::{Config, ConfigError};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Real-time chat: server and terminal client.
+#[derive(Debug, Parser)]
+#[command(name = "trunkline", version, arg_required_else_help = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a server until SIGTERM or Ctrl-C.
+    Serve(ServeArgs),
+    /// Make users, and tokens for their devices.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Print the counters of the running server as JSON.
+    Stats(DataArgs),
+    #[command(flatten)]
+    Client(trunkline_cli::Command),
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    /// Where clients connect [default: 127.0.0.1:7400]
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+    #[command(flatten)]
+    data: DataArgs,
+    /// Threads that serve [default: one per core]
+    #[arg(long, value_name = "N")]
+    shards: Option<String>,
+    /// Where messages are kept: embedded (on disk) or memory (gone with the process) [default: embedded]
+    #[arg(long, value_name = "STORE")]
+    store: Option<String>,
+    /// Do not tie each shard to a core
+    #[arg(long)]
+    no_pin: bool,
+    /// Settings in TOML; what is given here counts before them
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Any setting, as limits.send_per_s=20
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct DataArgs {
+    /// The server's folder [default: $TRUNKLINE_DATA, else $XDG_DATA_HOME/trunkline, else ~/.local/share/trunkline]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum UserCommand {
+    /// Make a user with a first device, and print its token.
+    Add(UserArgs),
+    /// Make another device of a user, and print its token.
+    Token(UserArgs),
+}
+
+#[derive(Debug, Args)]
+struct UserArgs {
+    /// The handle
+    name: String,
+    /// How long the token lasts: 1s to 10 years [default: 30d]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    ttl: Option<Duration>,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+impl DataArgs {
+    fn folder(self) -> Result<PathBuf, Failure> {
+        self.data.map_or_else(folders::data, Ok)
+    }
+}
+
+impl ServeArgs {
+    /// Defaults, then the file, then `--set`, then the other flags.
+    fn config(self) -> Result<Config, ConfigError> {
+        let mut config = Config::default();
+        // Without a home, the engine's own default stands.
+        if let Ok(data) = folders::data() {
+            config.data = data;
+        }
+        if let Some(file) = &self.config {
+            config.set_file(file)?;
+        }
+        self.set.iter().try_for_each(|assignment| config.set_assignment(assignment))?;
+        for (key, value) in [("listen", &self.listen), ("shards", &self.shards), ("store", &self.store)] {
+            value.as_ref().map_or(Ok(()), |value| config.set(key, value))?;
+        }
+        if let Some(data) = self.data.data {
+            config.data = data;
+        }
+        config.pin &= !self.no_pin;
+        Ok(config)
+    }
+}
+
+fn main() -> ExitCode {
+    stderr_log::install();
+    match CommandLine::parse().command {
+        Command::Serve(args) => match args.config() {
+            Ok(config) => identity::serve(&config),
+            Err(error) => CommandLine::command().error(ErrorKind::ValueValidation, error).exit(),
+        },
+        Command::User(UserCommand::Add(args)) => finish(user(args, identity::user_add)),
+        Command::User(UserCommand::Token(args)) => finish(user(args, identity::user_token)),
+        Command::Stats(data) => finish(data.folder().and_then(|data| identity::stats(&data))),
+        Command::Client(command) => trunkline_cli::run(command),
+    }
+}
+
+type UserDeed = fn(&std::path::Path, String, Option<u64>) -> Result<(), Failure>;
+
+fn user(args: UserArgs, deed: UserDeed) -> Result<(), Failure> {
+    deed(&args.data.folder()?, args.name, args.ttl.map(|ttl| ttl.as_secs()))
+}
+
+fn finish(result: Result<(), Failure>) -> ExitCode {
+    result.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(words: &[&str]) -> Result<Config, ConfigError> {
+        let line = CommandLine::try_parse_from([&["trunkline", "serve"], words].concat()).unwrap();
+        let Command::Serve(args) = line.command else { panic!("{words:?}") };
+        args.config()
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_count_before_settings_and_those_before_the_file() {
+        let file = std::env::temp_dir().join(format!("trunkline-main-{}.toml", std::process::id()));
+        std::fs::write(&file, "listen = \"127.0.0.1:1\"\nshards = 1\ndata = \"/of-file\"\n").unwrap();
+        let path = file.to_str().unwrap();
+        let all = ["--config", path, "--set", "listen=127.0.0.1:2", "--set", "shards=2", "--shards", "3", "--no-pin"];
+        let config = config(&all).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!((config.listen.as_str(), config.shards, config.pin), ("127.0.0.1:2", 3, false));
+        assert_eq!(config.data, PathBuf::from("/of-file"));
+    }
+
+    #[test]
+    fn settings_that_are_none_are_refused() {
+        assert!(config(&["--set", "nothing"]).is_err());
+        assert!(config(&["--store", "tape"]).is_err());
+        assert!(config(&["--shards", "0"]).is_err());
+    }
+}

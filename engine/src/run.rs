@@ -1,0 +1,108 @@
+//! `serve`: a server in the foreground, from its ready line to its exit code.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag::register_conditional_shutdown;
+use signal_hook::iterator::Signals;
+use trunkline_shards::contract::Core;
+
+use crate::config::{Config, StoreKind};
+use crate::server::{Server, ShardSetup};
+
+/// From the signal to the exit, at most.
+const STOP_MAX: Duration = Duration::from_secs(10);
+/// Of that, for leaving loops and closing the store.
+const CLOSE_MAX: Duration = Duration::from_millis(1000);
+/// Exit code where the server could not start.
+const EXIT_FAILED: u8 = 1;
+/// Exit code after a second signal.
+const EXIT_IMPATIENT: i32 = 130;
+
+/// Serves until SIGTERM or SIGINT, then drains; a second signal exits at once. `started` is called when the server runs and
+/// before the ready line is printed; what it returns is kept until the server has stopped.
+pub fn run<C: Core, K>(
+    config: &Config,
+    make_core: impl Fn(ShardSetup) -> C + Send + Sync + 'static,
+    started: impl FnOnce(&Server) -> Result<K, String>,
+) -> ExitCode {
+    abort_on_panic();
+    let impatient = Arc::new(AtomicBool::new(false));
+    let mut signals = match signals(&impatient) {
+        Ok(signals) => signals,
+        Err(error) => return fail(&format!("can't handle signals: {error}")),
+    };
+    let server = match Server::start(config, make_core) {
+        Ok(server) => server,
+        Err(error) => return fail(&error.to_string()),
+    };
+    report(config, &server);
+    let kept = match started(&server) {
+        Ok(kept) => kept,
+        Err(reason) => return fail(&reason),
+    };
+    print_ready(config, &server);
+    signals.forever().next();
+    impatient.store(true, Ordering::SeqCst);
+    eprintln!("trunkline: stopping, a second signal exits at once");
+    exit_at(Instant::now() + STOP_MAX);
+    let drained = server.stop(Instant::now() + STOP_MAX - CLOSE_MAX);
+    drop(kept);
+    if !drained {
+        eprintln!("trunkline: stopped without waiting for every client; what was acknowledged is safe");
+    }
+    ExitCode::SUCCESS
+}
+
+fn signals(impatient: &Arc<AtomicBool>) -> std::io::Result<Signals> {
+    for signal in [SIGTERM, SIGINT] {
+        register_conditional_shutdown(signal, EXIT_IMPATIENT, Arc::clone(impatient))?;
+    }
+    Signals::new([SIGTERM, SIGINT])
+}
+
+/// Whatever still hangs then does so after the drain, so nothing acknowledged is lost by leaving.
+fn exit_at(deadline: Instant) {
+    crate::thread::spawn("deadline", move || {
+        std::thread::sleep(deadline.saturating_duration_since(Instant::now()));
+        eprintln!("trunkline: stopped the hard way, the drain took too long");
+        std::process::exit(0);
+    });
+}
+
+fn abort_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
+}
+
+fn report(config: &Config, server: &Server) {
+    eprintln!("trunkline: io_uring with {}", server.features());
+    let changed = config.changed();
+    if !changed.is_empty() {
+        eprintln!("trunkline: set: {}", changed.join(" "));
+    }
+}
+
+fn print_ready(config: &Config, server: &Server) {
+    let shards = if config.shards == 1 { "1 shard".to_owned() } else { format!("{} shards", config.shards) };
+    let store = match config.store {
+        StoreKind::Embedded => format!("embedded store in {}", config.data.display()),
+        StoreKind::Memory => "memory store".to_owned(),
+    };
+    let mut out = std::io::stdout().lock();
+    // Whoever started it may not listen; the server serves all the same.
+    let _ = writeln!(out, "trunkline is ready: ws://{}/v1/ws ({shards}, {store})", server.address());
+    let _ = out.flush();
+}
+
+fn fail(reason: &str) -> ExitCode {
+    eprintln!("trunkline: {reason}");
+    ExitCode::from(EXIT_FAILED)
+}

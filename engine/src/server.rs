@@ -1,0 +1,280 @@
+//! A server: shards on their threads, a store behind them, listeners in front; from start to drained.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Barrier};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel;
+use trunkline_shards::contract::{Core, ShardId};
+use trunkline_shards::limits::Limits;
+use trunkline_storage::embedded::{self, OpenError};
+use trunkline_storage::{Log, MemoryStore};
+
+use crate::config::{Config, StoreKind};
+use crate::control::{Control, control};
+use crate::lane::{LaneRoom, mesh, room_of_mesh};
+use crate::life::Life;
+use crate::listener::{self, ListenError};
+use crate::placement;
+use crate::reactor::{Links, Reactor};
+use crate::ring::{Features, Ring, RingFault, RingOptions};
+use crate::store::{self, StorePort};
+use crate::thread;
+use crate::wake::Doorbell;
+
+/// What a core is made from.
+#[derive(Clone, Debug)]
+pub struct ShardSetup {
+    /// Its number.
+    pub shard: ShardId,
+    /// How many there are.
+    pub shards: u16,
+    /// Connections the shard can have at the same time.
+    pub connections_max: u32,
+    /// The limits in force.
+    pub limits: Limits,
+    /// Room of each lane to and from another shard.
+    pub room: LaneRoom,
+    /// The store's incarnation: no conversation goes on with an epoch below it.
+    pub incarnation: u64,
+    /// Random, from the system.
+    pub seed: [u8; 32],
+}
+
+/// Why a server did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// No listener.
+    Listen(ListenError),
+    /// No ring, or another thing of the system is missing.
+    Ring(RingFault),
+    /// The store can't be opened.
+    Store(OpenError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Listen(error) => error.fmt(formatter),
+            StartError::Ring(error) => error.fmt(formatter),
+            StartError::Store(error) => error.fmt(formatter),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A running server. Dropping it ends it at once; [`Server::stop`] is the polite way.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    features: Features,
+    control: Control,
+    life: Arc<Life>,
+    shards: Vec<JoinHandle<()>>,
+    store: Vec<JoinHandle<()>>,
+}
+
+/// What a shard's thread is started with.
+struct Seat {
+    options: RingOptions,
+    v6: bool,
+    core: Option<usize>,
+    listener: OwnedFd,
+    links: Links,
+    all_out: Arc<Barrier>,
+    ready: channel::Sender<Result<Features, RingFault>>,
+}
+
+impl Server {
+    /// Starts a server: opens listeners and store, then a thread per shard that makes its core and serves. Returns when all
+    /// shards accept.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing is left running.
+    pub fn start<C: Core>(
+        config: &Config,
+        make_core: impl Fn(ShardSetup) -> C + Send + Sync + 'static,
+    ) -> Result<Server, StartError> {
+        raise_descriptor_limit();
+        let (listeners, address) = listener::open(&config.listen, config.shards).map_err(StartError::Listen)?;
+        let doorbells = doorbells(config.shards)?;
+        // Before shards are pinned: threads of a store inherit what their maker may run on.
+        let (store_ports, store, incarnation) = open_store(config, &doorbells).map_err(StartError::Store)?;
+        let (control, control_ports) = control(&doorbells);
+        let life = Arc::new(Life::new(Arc::clone(&doorbells)));
+        let room = room_of_mesh(config.shards);
+        let lanes = mesh(&doorbells, room);
+        let all_out = Arc::new(Barrier::new(usize::from(config.shards)));
+        let (ready, started) = channel::bounded(usize::from(config.shards));
+        let make_core = Arc::new(make_core);
+        let cores = placement::cores();
+        let mut shards = Vec::new();
+        let ends = listeners.into_iter().zip(lanes).zip(store_ports).zip(control_ports).zip(doorbells.iter());
+        for (shard, ((((listener, port), store), control), doorbell)) in (0..).zip(ends) {
+            let doorbell = Arc::clone(doorbell);
+            let seat = Seat {
+                options: config.ring_options(),
+                v6: address.is_ipv6(),
+                core: config.pin.then(|| placement::core_of(&cores, shard)),
+                listener,
+                links: Links { port, store, control, doorbell, life: Arc::clone(&life) },
+                all_out: Arc::clone(&all_out),
+                ready: ready.clone(),
+            };
+            let limits = config.limits.clone();
+            let setup = ShardSetup {
+                shard,
+                shards: config.shards,
+                connections_max: 0,
+                limits,
+                room,
+                incarnation,
+                seed: random_seed(),
+            };
+            let make_core = Arc::clone(&make_core);
+            shards.push(thread::spawn(&format!("shard-{shard}"), move || seat.run(setup, &*make_core)));
+        }
+        drop(ready);
+        let mut server = Server { address, features: Features::NONE, control, life, shards, store };
+        server.features = server.wait_until_ready(&started).map_err(StartError::Ring)?;
+        Ok(server)
+    }
+
+    /// Where clients connect to, with the port that was chosen.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The features of io_uring in force.
+    pub fn features(&self) -> Features {
+        self.features
+    }
+
+    /// Asks shards things.
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+
+    /// Stops: no connection is accepted any more, cores drain, shards and store end; at `deadline` they end anyway. True
+    /// when all had drained.
+    pub fn stop(mut self, deadline: Instant) -> bool {
+        self.life.drain();
+        let in_time = finished(&self.shards, deadline);
+        self.life.end();
+        join(&mut self.shards);
+        // What was asked of the store is answered to nobody now, but it is done.
+        join(&mut self.store);
+        in_time
+    }
+
+    fn wait_until_ready(
+        &self,
+        started: &channel::Receiver<Result<Features, RingFault>>,
+    ) -> Result<Features, RingFault> {
+        let mut features = Features::all();
+        for result in started.iter().take(self.shards.len()) {
+            features = result?;
+        }
+        Ok(features)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.life.end();
+        join(&mut self.shards);
+        join(&mut self.store);
+    }
+}
+
+impl Seat {
+    /// The life of a shard's thread.
+    fn run<C: Core>(self, mut setup: ShardSetup, make_core: &impl Fn(ShardSetup) -> C) {
+        let Seat { options, v6, core, listener, links, all_out, ready } = self;
+        if let Some(Err(error)) = core.map(placement::pin) {
+            eprintln!("trunkline: shard {} is not pinned to core {}: {error}", setup.shard, core.unwrap_or_default());
+        }
+        let doorbell = Arc::clone(&links.doorbell);
+        let life = Arc::clone(&links.life);
+        let ring = match Ring::new(options, Arc::clone(&doorbell), v6) {
+            Ok(ring) => ring,
+            Err(fault) => {
+                // Whoever waits for the shards takes this and ends them all.
+                let _ = ready.send(Err(fault));
+                drop(links);
+                all_out.wait();
+                return;
+            }
+        };
+        setup.connections_max = ring.slots();
+        doorbell.set_ring(ring.wake_target());
+        let features = ring.features();
+        let mut reactor = Reactor::new(make_core(setup), ring, listener, links);
+        let _ = ready.send(Ok(features));
+        drop(ready);
+        reactor.run();
+        debug_assert!(life.has_ended());
+        // No ring goes while another shard may still send it a wake.
+        doorbell.set_ring(None);
+        all_out.wait();
+    }
+}
+
+fn doorbells(shards: u16) -> Result<Arc<[Arc<Doorbell>]>, StartError> {
+    let doorbells = (0..shards).map(|_| Doorbell::new().map(Arc::new)).collect::<Result<_, _>>();
+    doorbells.map_err(|error| StartError::Ring(RingFault::system("a shard gets no eventfd", &error)))
+}
+
+type OpenedStore = (Vec<StorePort>, Vec<JoinHandle<()>>, u64);
+
+fn open_store(config: &Config, doorbells: &Arc<[Arc<Doorbell>]>) -> Result<OpenedStore, OpenError> {
+    match config.store {
+        StoreKind::Embedded => {
+            let (log, index) = embedded::open(&config.data, config.store_options.clone())?;
+            let incarnation = log.incarnation();
+            let (ports, threads) = store::start(log, index, doorbells, &config.limits);
+            Ok((ports, threads, incarnation))
+        }
+        StoreKind::Memory => {
+            let log = MemoryStore::new();
+            let incarnation = log.incarnation();
+            let (ports, threads) = store::start(log.clone(), Arc::new(log), doorbells, &config.limits);
+            Ok((ports, threads, incarnation))
+        }
+    }
+}
+
+/// Connections count against the soft limit of descriptors, and nothing speaks for leaving it low.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // If it fails, the soft limit holds; the table is made from what is in force.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+fn random_seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).expect("the system has random bytes");
+    seed
+}
+
+/// Whether all threads end before the deadline.
+fn finished(threads: &[JoinHandle<()>], deadline: Instant) -> bool {
+    while !threads.iter().all(JoinHandle::is_finished) {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    true
+}
+
+fn join(threads: &mut Vec<JoinHandle<()>>) {
+    for thread in threads.drain(..) {
+        thread.join().expect("a thread that panics takes the process along");
+    }
+}
