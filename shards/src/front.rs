@@ -203,12 +203,14 @@ impl Front {
             limits.frame.frame_bytes_max = HELLO_BYTES_MAX as u32;
             limits.frame.message_bytes_max = HELLO_BYTES_MAX as u32;
         }
+        // What comes behind a misdeed is neither counted as another one nor buys more time.
+        let was_closing = connection.link.is_closing();
         let outcome = connection.read(turn, &limits, bytes, &mut commands);
         for command in commands.drain(..) {
             self.carry_out(turn, id, command);
         }
         self.commands = commands;
-        if let Err(violation) = outcome {
+        if let (Err(violation), false) = (outcome, was_closing) {
             self.violate(turn, id, violation);
         }
         if self.get(id).is_some_and(|connection| connection.pong_owed.is_some()) {

@@ -1,0 +1,23 @@
+//! Faults and hostile clients, against the real process: kills, full disks, slow readers, broken and malicious peers.
+#![forbid(unsafe_code)]
+
+mod a_fifth_session_replaces_the_oldest;
+mod a_full_disk_refuses_and_recovers;
+mod a_slow_reader_stops_nobody;
+mod bad_handshakes_get_http_answers;
+mod bad_tokens_are_refused_and_old_ones_end;
+mod broken_envelopes_get_typed_answers;
+mod broken_frames_are_closed_by_their_code;
+mod dice;
+mod disk;
+mod ear;
+mod fleet;
+mod floods_of_control_frames_end;
+mod half_open_peers_are_found;
+mod ledger;
+mod no_acked_message_is_lost_by_a_kill;
+mod peer;
+mod rig;
+mod segments_do_not_matter;
+mod sends_are_judged_by_number_and_body;
+mod the_first_envelope_is_hello_and_comes_in_time;
