@@ -64,7 +64,6 @@ fn check(store: &Store) -> u64 {
 
 /// Runs in a process of its own, which is killed.
 #[test]
-#[ignore = "started by the other test"]
 fn appends_until_killed() {
     let Ok(path) = std::env::var("TRUNKLINE_TEST_STORE") else { return };
     let mut store = open(Path::new(&path));
@@ -92,7 +91,7 @@ fn acked_rows_survive_kill() {
     let mut acked = 0;
     for round in 0..ROUNDS {
         let mut child = Command::new(std::env::current_exe().expect("this binary"))
-            .args(["--ignored", "--exact", "appends_until_killed", "--nocapture"])
+            .args(["--exact", "appends_until_killed", "--nocapture"])
             .env("TRUNKLINE_TEST_STORE", &path)
             .stdout(Stdio::piped())
             .spawn()

@@ -30,7 +30,6 @@ fn body(seq: u64) -> Vec<u8> {
 
 /// Runs in a process of its own, which ends as if killed.
 #[test]
-#[ignore = "started by the other test"]
 fn writes_until_a_second_journal() {
     let Ok(path) = std::env::var("TRUNKLINE_TEST_STORE") else { return };
     let path = Path::new(&path);
@@ -51,7 +50,7 @@ fn damage_in_a_sealed_journal_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let (running, killed) = (folder.path().join("running"), folder.path().join("killed"));
     let child = Command::new(std::env::current_exe().expect("this binary"))
-        .args(["--ignored", "--exact", "writes_until_a_second_journal"])
+        .args(["--exact", "writes_until_a_second_journal"])
         .env("TRUNKLINE_TEST_STORE", &running)
         .status();
     assert_eq!(child.expect("a child").signal(), Some(6), "it ends as if killed");

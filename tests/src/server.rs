@@ -31,11 +31,12 @@ const ADMIN_CONNECTIONS: usize = 8;
 /// A server that was started here; it ends with this at the latest.
 #[derive(Debug)]
 pub struct Server {
+    /// Ended before its folders are removed.
+    process: Process,
     home: Home,
     /// As the command line has it.
     listen: String,
     arguments: Vec<OsString>,
-    process: Process,
     users: AtomicU32,
 }
 

@@ -42,7 +42,8 @@ const ROOT: &[&str] = &[
 ];
 
 /// Folders of a crate that hold Rust, and how deep below the crate a file may lie.
-const RUST_FOLDERS: &[&str] = &["src", "tests", "benches", "examples", "micro", "tidy", "conformance", "e2e", "fuzz"];
+const RUST_FOLDERS: &[&str] =
+    &["src", "tests", "benches", "examples", "micro", "tidy", "conformance", "e2e", "faults", "fuzz"];
 const DEPTH_MAX: usize = 3;
 
 fn wrong_members(manifest: &str) -> Vec<String> {

@@ -2,10 +2,19 @@
 
 use std::process::{Command, Stdio};
 
-/// This test binary again, running the ignored test `name` alone, with its output to be read.
+/// Says to a test that it is the child.
+const CHILD: &str = "TRUNKLINE_TEST_CHILD";
+
+/// This test binary again, running the test `name` alone, with its output to be read. That test does something only where
+/// [`is_child`].
 pub fn child(name: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--ignored", "--exact", name, "--nocapture", "--test-threads=1"]);
+    command.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(CHILD, name);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+/// Whether this process was started by [`child`].
+pub fn is_child() -> bool {
+    std::env::var_os(CHILD).is_some()
 }
