@@ -191,7 +191,7 @@ impl World {
         self.mono_ns += self.dice.below(60_000) as u64;
         self.fail_something();
         if self.process.is_none() {
-            if self.dice.percent(3) {
+            if self.healed || self.dice.percent(3) {
                 self.start_process();
             }
         } else if self.draining && self.is_drained() {
