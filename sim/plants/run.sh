@@ -12,7 +12,7 @@ for name in "$@"; do
     rm -rf "$scratch/tree"
     mkdir -p "$scratch/tree"
     (cd "$root" && git ls-files -z --cached --others --exclude-standard | xargs -0 tar cf - --ignore-failed-read 2>/dev/null) |
-        tar xf - -C "$scratch/tree"
+        tar xmf - -C "$scratch/tree" # with the time of now: cargo goes by it
     # Outside of any repository, so that git apply takes the paths as they are.
     (cd "$scratch/tree" && GIT_CEILING_DIRECTORIES="$scratch" git apply --whitespace=nowarn "$root/sim/plants/$name.patch")
     (cd "$scratch/tree" && CARGO_TARGET_DIR="$target" cargo build --quiet --profile sim -p trunkline-sim)
