@@ -5,7 +5,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use trunkline_wire::ids::{ConversationId, HashSlot, UserId};
+use trunkline_wire::ids::{ConversationId, UserId};
 use trunkline_wire::limits::{PROTOCOL_VERSION, REQUESTS_OUTSTANDING_MAX};
 use trunkline_wire::message::{ErrorCode, Welcome};
 use trunkline_wire::token::{Scopes, TokenError};
@@ -69,7 +69,7 @@ impl Front {
             |conversation| router.home_of_conversation(ConversationKey { tenant: caller.tenant, conversation });
         let (home, request, step, asked) = match command {
             Command::Resolve { request, folded } => {
-                let handle_hash = u64::from(HashSlot::of_handle(caller.tenant, &folded).number()) ^ hash_text(&folded);
+                let handle_hash = hash_text(&folded);
                 let asked = HomeRequest::AdmitLookup { key: own_key, handle_hash };
                 (router.home_of_user(own_key), request, Step::Lookup(folded), asked)
             }
