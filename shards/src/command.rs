@@ -5,8 +5,11 @@ use alloc::vec::Vec;
 
 use trunkline_wire::handle::Handle;
 use trunkline_wire::ids::{ConversationId, MessageId, UserId};
-use trunkline_wire::limits::{BODY_BYTES_MAX, CLIENT_NAME_BYTES_MAX, SEND_BYTES_MAX, SEND_MESSAGES_MAX};
-use trunkline_wire::message::{ContentKind, EnvelopeError, ErrorCode, Request, decode_request, schema};
+use trunkline_wire::limits::{
+    BODY_BYTES_MAX, CLIENT_NAME_BYTES_MAX, MEMBERS_PAGE_MAX, REPORT_RECEIPTS_MAX, SEND_BYTES_MAX, SEND_MESSAGES_MAX,
+    TITLE_BYTES_MAX,
+};
+use trunkline_wire::message::{Change, ContentKind, EnvelopeError, ErrorCode, Request, decode_request, schema};
 use trunkline_wire::violation::Violation;
 
 use crate::entry::OutgoingMessage;
@@ -43,10 +46,38 @@ pub(crate) enum Command {
         backward: bool,
         limit: u16,
     },
-    List {
+    Sync {
         request: u32,
-        after: Option<ConversationId>,
+        position: Option<u64>,
+        below: u64,
         limit: u16,
+    },
+    CreateGroup {
+        request: u32,
+        nonce: u64,
+        title: String,
+        members: Vec<UserId>,
+    },
+    ChangeMembers {
+        request: u32,
+        conversation: ConversationId,
+        change: Change,
+        users: Vec<UserId>,
+    },
+    Members {
+        request: u32,
+        conversation: ConversationId,
+        after: UserId,
+        limit: u16,
+    },
+    Report {
+        request: u32,
+        position: u64,
+        receipts: Vec<(ConversationId, u64, u64)>,
+    },
+    Typing {
+        request: u32,
+        conversation: ConversationId,
     },
     Renew {
         request: u32,
@@ -78,10 +109,24 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Command, Violation> {
         Request::Open(open) => read_open(request, &open),
         Request::Send(send) => read_send(request, &send),
         Request::History(history) => read_history(request, &history),
-        Request::List(list) => {
-            let after = list.after().map(|id| ConversationId(id.0));
-            Ok(Command::List { request, after, limit: list.limit() })
+        Request::Sync(sync) => {
+            let position = (!sync.stored()).then_some(sync.position());
+            Ok(Command::Sync { request, position, below: sync.below(), limit: sync.limit() })
         }
+        Request::CreateGroup(group) => read_create_group(request, &group),
+        Request::ChangeMembers(change) => read_change_members(request, &change),
+        Request::Members(members) => match members.conversation() {
+            Some(id) => {
+                let after = UserId(members.after());
+                Ok(Command::Members { request, conversation: ConversationId(id.0), after, limit: members.limit() })
+            }
+            None => Err(ErrorCode::Malformed),
+        },
+        Request::Report(report) => read_report(request, &report),
+        Request::Typing(typing) => match typing.conversation() {
+            Some(id) => Ok(Command::Typing { request, conversation: ConversationId(id.0) }),
+            None => Err(ErrorCode::Malformed),
+        },
         Request::Renew(renew) => match renew.token() {
             Some(token) => Ok(Command::Renew { request, token: token.to_string() }),
             None => Err(ErrorCode::Malformed),
@@ -120,6 +165,48 @@ fn read_history(request: u32, history: &schema::History<'_>) -> Result<Command, 
         backward: history.backward(),
         limit: history.limit(),
     })
+}
+
+fn read_create_group(request: u32, group: &schema::CreateGroup<'_>) -> Result<Command, ErrorCode> {
+    let title = group.title().unwrap_or_default();
+    let is_title = (1..=TITLE_BYTES_MAX).contains(&title.len()) && !title.chars().any(char::is_control);
+    if group.nonce() == 0 || !is_title {
+        return Err(ErrorCode::Malformed);
+    }
+    let members = read_users(group.members().into_iter().flatten())?;
+    Ok(Command::CreateGroup { request, nonce: group.nonce(), title: title.to_string(), members })
+}
+
+fn read_change_members(request: u32, change: &schema::ChangeMembers<'_>) -> Result<Command, ErrorCode> {
+    let conversation = ConversationId(change.conversation().ok_or(ErrorCode::Malformed)?.0);
+    let users = read_users(change.users().into_iter().flatten())?;
+    match Change::from_number(change.change()) {
+        Some(kind @ (Change::Added | Change::Removed)) if !users.is_empty() => {
+            Ok(Command::ChangeMembers { request, conversation, change: kind, users })
+        }
+        _ => Err(ErrorCode::Malformed),
+    }
+}
+
+/// Ascending, each once.
+fn read_users(users: impl Iterator<Item = u64>) -> Result<Vec<UserId>, ErrorCode> {
+    let mut users: Vec<UserId> = users.take(MEMBERS_PAGE_MAX + 1).map(UserId).collect();
+    users.sort_unstable();
+    users.dedup();
+    let bad = users.len() > MEMBERS_PAGE_MAX || users.first() == Some(&UserId(0));
+    if bad { Err(ErrorCode::Malformed) } else { Ok(users) }
+}
+
+fn read_report(request: u32, report: &schema::Report<'_>) -> Result<Command, ErrorCode> {
+    let views = report.receipts().into_iter().flatten();
+    let receipts: Vec<_> = views
+        .take(REPORT_RECEIPTS_MAX + 1)
+        .map(|r| (ConversationId(r.conversation().0), r.delivered_seq(), r.read_seq()))
+        .collect();
+    if receipts.len() > REPORT_RECEIPTS_MAX {
+        return Err(ErrorCode::Malformed);
+    }
+    Ok(Command::Report { request, position: report.position(), receipts })
 }
 
 /// The numbers of a Send are consecutive and begin at 1 or above; ids are not 0. A message that can be told to be bad

@@ -165,12 +165,12 @@ impl Conversation {
 
     /// Whether a user may see and write it.
     pub fn admits(&self, user: UserId) -> bool {
-        self.meta.members.contains(&user)
+        self.meta.peers.contains(&user)
     }
 
     /// The other end of a 1:1.
     pub fn peer_of(&self, user: UserId) -> UserId {
-        self.meta.members.iter().copied().find(|&member| member != user).unwrap_or(user)
+        self.meta.peer_of(user)
     }
 
     /// The device's highest durable client_seq, and the message that has it.
@@ -308,7 +308,7 @@ impl Conversation {
 
     fn append_up_to(&self, last_seq: u64) -> Append {
         let rows = self.rows_between(self.durable_seq + 1, last_seq).cloned().collect();
-        Append { key: self.key, meta: (!self.meta_stored).then(|| self.meta.clone()), rows }
+        Append { key: self.key, meta: (!self.meta_stored).then(|| self.meta.clone()), mark: None, rows }
     }
 
     /// The append under way is durable: the Sends that can be answered.

@@ -7,7 +7,7 @@ const ERROR_CODES: usize = ErrorCode::ALL.len();
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// Counted since the start, but for `connections_open` and `sessions_open`, which say how many there are.
+        /// Counted since the start, but for those that say what there is now.
         #[derive(Clone, PartialEq, Eq, Debug)]
         pub struct Counters {
             $($(#[$doc])* pub $name: u64,)*
@@ -62,6 +62,34 @@ counters! {
     messages_delivered,
     /// Conversations taken up from the store.
     conversations_loaded,
+    /// Conversations that went from memory for want of room.
+    conversations_evicted,
+    /// Conversations in memory now.
+    conversations_cached,
+    /// Users taken up from the store.
+    users_loaded,
+    /// Users that went from memory for want of room.
+    users_evicted,
+    /// Users in memory now.
+    users_cached,
+    /// Bytes of conversations and users in memory now, as counted against `cache_bytes_max`.
+    cache_bytes,
+    /// Conversations that were announced again because a mark said so.
+    marks_replayed,
+    /// Rows of users' lists made durable.
+    list_rows_stored,
+    /// Syncs answered from memory.
+    syncs_from_memory,
+    /// Syncs answered from the store.
+    syncs_from_store,
+    /// Syncs answered with the whole list, since the position meant nothing.
+    resyncs,
+    /// Times that a session began to lag.
+    sessions_lagged,
+    /// Frames that lagging sessions did not get.
+    frames_dropped,
+    /// Watermarks stored.
+    receipts_stored,
     /// Appends that had to be written again because their answer was not known.
     appends_repeated,
     /// Entries posted to other shards.

@@ -2,15 +2,15 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
-
-use trunkline_wire::ids::UserId;
+use alloc::vec::Vec;
 
 use crate::contract::{Effect, Effects, Ticket};
 use crate::conversation::SuspendedSend;
+use crate::entry::HomeRequest;
 use crate::limits::Limits;
 use crate::router::Reply;
 use crate::slab::Slab;
-use crate::store::{Append, ConversationKey, Load, Put, UserKey};
+use crate::store::{Append, ConversationKey, ListRow, Load, Put, UserKey};
 
 /// What an answer of the store is for.
 #[derive(Debug)]
@@ -29,8 +29,26 @@ pub(crate) enum Purpose {
     CheckUser(Reply),
     /// Who has a handle?
     Resolve(Reply, u32),
-    /// A user's conversations.
-    List(Reply, u32, UserId),
+    /// Conversations that are to be announced again.
+    Marks,
+    /// A conversation's mark goes.
+    Unmark(ConversationKey),
+    /// A conversation's watermarks.
+    Receipts(ConversationKey),
+    /// Are all these users? Then the members change.
+    ChangeMembers(ConversationKey, Reply, Box<HomeRequest>),
+    /// A user's list.
+    Sync(Box<SyncAsked>),
+    /// The position that a device has stored, to sync from.
+    StoredPosition(Reply, Box<HomeRequest>),
+    /// A user is taken up.
+    User(UserKey),
+    /// A user's numbers may go on.
+    Ceiling(UserKey, u64),
+    /// Rows of users' lists; which, the home of the users knows by this number.
+    List(u32),
+    /// A device's position.
+    Position(Reply, u32),
     /// An administrator's request.
     Account(Ticket, AccountStep),
 }
@@ -45,6 +63,23 @@ pub(crate) struct HistoryAsked {
     /// Nothing above this seq is shown.
     pub visible_seq: u64,
     pub epoch: u64,
+}
+
+/// A part of a user's list that was asked of the store.
+#[derive(Debug)]
+pub(crate) struct SyncAsked {
+    pub reply: Reply,
+    pub request: u32,
+    pub key: UserKey,
+    /// What the client has.
+    pub from: u64,
+    /// What the answer brings it to.
+    pub to: u64,
+    pub below: u64,
+    pub limit: u16,
+    pub resync: bool,
+    /// Changes that were not in the store when it was asked.
+    pub changes: Vec<ListRow>,
 }
 
 /// How far an administrator's request is.
@@ -108,6 +143,11 @@ impl Desk {
         let count = match &purpose {
             Purpose::Append(_) => &mut self.appends,
             Purpose::Checkpoint
+            | Purpose::Unmark(_)
+            | Purpose::Receipts(_)
+            | Purpose::Ceiling(..)
+            | Purpose::List(_)
+            | Purpose::Position(..)
             | Purpose::Account(
                 _,
                 AccountStep::WriteUser { .. } | AccountStep::Claim(_) | AccountStep::WriteDevice { .. },

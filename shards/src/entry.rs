@@ -10,11 +10,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use trunkline_wire::ids::{ConversationId, DeviceId, MessageId, TenantId, UserId};
-use trunkline_wire::message::ErrorCode;
+use trunkline_wire::message::{Change, ErrorCode};
 use trunkline_wire::violation::Violation;
 
 use crate::contract::{ConnectionId, ShardId};
-use crate::store::{ConversationKey, UserKey};
+use crate::store::{ConversationKey, ConversationMeta, DeviceReceipt, UserKey};
 
 /// A connection of any shard.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -55,10 +55,47 @@ pub enum Entry {
         /// What the home says.
         answer: HomeAnswer,
     },
-    /// Home of a conversation to the home of users: a message for their sessions.
+    /// Home of a conversation to the home of users: a seq is durable; for their lists, and for their sessions.
     Deliver(Box<Delivery>),
+    /// Home of users to the home of a conversation: their lists have it durably, up to this seq.
+    Announced {
+        /// The conversation.
+        key: ConversationKey,
+        /// The highest seq that was delivered when all of this shard's users had theirs stored.
+        seq: u64,
+    },
+    /// Home of a conversation to the home of users: something that is not stored, for their sessions.
+    Notice(Box<Notice>),
+    /// Home of a user to the home of a conversation: how far a device is.
+    Receipt {
+        /// The conversation.
+        key: ConversationKey,
+        /// How far.
+        receipt: DeviceReceipt,
+    },
     /// Home of a user to a front shard: a frame for one connection.
     Push {
+        /// The connection.
+        connection: ConnectionId,
+        /// A whole WebSocket frame.
+        frame: Arc<[u8]>,
+    },
+    /// Front shard to the home of a user: this connection takes no more frames now; it drops them until [`Entry::Resume`].
+    SessionLags {
+        /// Whose.
+        key: UserKey,
+        /// The connection.
+        address: Address,
+    },
+    /// Front shard to the home of a user: a lagging connection has room again.
+    SessionDrained {
+        /// Whose.
+        key: UserKey,
+        /// The connection.
+        address: Address,
+    },
+    /// Home of a user to a front shard: a lagging connection takes frames again, this one first; it says where to sync.
+    Resume {
         /// The connection.
         connection: ConnectionId,
         /// A whole WebSocket frame.
@@ -87,17 +124,40 @@ impl Entry {
     }
 }
 
-/// A durable message on its way to the sessions of its recipients.
+/// A durable seq on its way to the lists and sessions of its recipients.
 #[derive(Debug)]
 pub struct Delivery {
-    /// The conversation's tenant.
-    pub tenant: TenantId,
+    /// The conversation.
+    pub key: ConversationKey,
+    /// What it is.
+    pub meta: Arc<ConversationMeta>,
+    /// The seq.
+    pub seq: u64,
+    /// The message, one encoding for all recipients; none: only the lists are told.
+    pub frame: Option<Arc<[u8]>>,
+    /// Recipients whose home the receiving shard is.
+    pub users: Arc<[UserId]>,
+    /// (user, joined_seq, left_seq) of those of them whose window this seq changed, or may have.
+    pub windows: Vec<(UserId, u64, u64)>,
+    /// The connection that sent it, which gets the ack only.
+    pub except: Option<Address>,
+}
+
+/// A frame that is not stored, on its way to the sessions of its recipients; those that lag do not get it.
+#[derive(Debug)]
+pub struct Notice {
+    /// The conversation.
+    pub key: ConversationKey,
+    /// What it is.
+    pub meta: Arc<ConversationMeta>,
     /// One encoding for all recipients.
     pub frame: Arc<[u8]>,
     /// Recipients whose home the receiving shard is.
-    pub users: Vec<UserId>,
-    /// The connection that sent it, which gets the ack only.
-    pub except: Address,
+    pub users: Arc<[UserId]>,
+    /// (user, read_seq) of those of them who have read further: their lists change.
+    pub read: Vec<(UserId, u64)>,
+    /// The connection it comes from.
+    pub except: Option<Address>,
 }
 
 /// A message of a Send, checked and owned.
@@ -187,16 +247,77 @@ pub enum HomeRequest {
         /// At most so many messages.
         limit: u16,
     },
-    /// Home of the asking user: a page of the user's conversations.
-    List {
+    /// Home of the asking user: what changed in the user's list.
+    Sync {
         /// Who asks.
         caller: Caller,
         /// The client's number.
         request: u32,
+        /// Changes behind this position; none: behind the one that the device has stored.
+        position: Option<u64>,
+        /// Only changes below this number; 0: all.
+        below: u64,
+        /// At most so many conversations.
+        limit: u16,
+    },
+    /// Home of the asking user: what a device has.
+    Report {
+        /// Who asks.
+        caller: Caller,
+        /// The client's number.
+        request: u32,
+        /// It has stored everything up to here; 0: it says nothing of that.
+        position: u64,
+        /// (conversation, delivered_seq, read_seq).
+        receipts: Vec<(ConversationId, u64, u64)>,
+    },
+    /// Home of a conversation: make this group.
+    CreateGroup {
+        /// Who asks, its admin.
+        caller: Caller,
+        /// The client's number.
+        request: u32,
+        /// Its id, made from the client's nonce.
+        conversation: ConversationId,
+        /// Its title, checked.
+        title: String,
+        /// Its other members, ascending, without the caller.
+        members: Vec<UserId>,
+    },
+    /// Home of a conversation: change its members.
+    ChangeMembers {
+        /// Who asks.
+        caller: Caller,
+        /// The client's number.
+        request: u32,
+        /// Which.
+        conversation: ConversationId,
+        /// Added or removed.
+        change: Change,
+        /// Ascending, at least one.
+        users: Vec<UserId>,
+    },
+    /// Home of a conversation: a page of its members.
+    Members {
+        /// Who asks.
+        caller: Caller,
+        /// The client's number.
+        request: u32,
+        /// Which.
+        conversation: ConversationId,
         /// Begin behind this one.
-        after: Option<ConversationId>,
+        after: UserId,
         /// At most so many.
         limit: u16,
+    },
+    /// Home of a conversation: the caller types.
+    Typing {
+        /// Who.
+        caller: Caller,
+        /// The client's number.
+        request: u32,
+        /// Where.
+        conversation: ConversationId,
     },
 }
 
@@ -206,7 +327,11 @@ impl HomeRequest {
         match self {
             HomeRequest::Open { caller, conversation, .. }
             | HomeRequest::Send { caller, conversation, .. }
-            | HomeRequest::History { caller, conversation, .. } => {
+            | HomeRequest::History { caller, conversation, .. }
+            | HomeRequest::CreateGroup { caller, conversation, .. }
+            | HomeRequest::ChangeMembers { caller, conversation, .. }
+            | HomeRequest::Members { caller, conversation, .. }
+            | HomeRequest::Typing { caller, conversation, .. } => {
                 Some(ConversationKey { tenant: caller.tenant, conversation: *conversation })
             }
             _ => None,

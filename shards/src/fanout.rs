@@ -55,9 +55,16 @@ fn deliver_next(turn: &mut Turn<'_>, conversation: &mut Conversation) -> Outcome
     let origin = recent.origin.unwrap_or(NOWHERE);
     let id = conversation.key.conversation;
     let frame = turn.shared.encoder.message(id, &fields_of(&recent.row)).to_shared_frame();
-    let tenant = conversation.key.tenant;
     for (shard, users) in targets(turn, conversation).into_iter().skip(conversation.fan_out.targets_done as usize) {
-        let delivery = Delivery { tenant, frame: frame.clone(), users, except: origin };
+        let delivery = Delivery {
+            key: conversation.key,
+            meta: alloc::sync::Arc::new(conversation.meta.clone()),
+            seq: 0,
+            frame: Some(frame.clone()),
+            users: users.into(),
+            windows: Vec::new(),
+            except: Some(origin),
+        };
         if !turn.shared.router.try_post(shard, Entry::Deliver(Box::new(delivery)), turn.effects) {
             return Outcome::Blocked(shard);
         }
@@ -70,7 +77,7 @@ fn deliver_next(turn: &mut Turn<'_>, conversation: &mut Conversation) -> Outcome
 /// Members by home, in order of shard.
 fn targets(turn: &Turn<'_>, conversation: &Conversation) -> BTreeMap<ShardId, Vec<UserId>> {
     let mut targets: BTreeMap<ShardId, Vec<UserId>> = BTreeMap::new();
-    for &user in &conversation.meta.members {
+    for &user in &conversation.meta.peers {
         let home = turn.shared.router.home_of_user(UserKey { tenant: conversation.key.tenant, user });
         targets.entry(home).or_default().push(user);
     }

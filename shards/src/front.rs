@@ -258,6 +258,11 @@ impl Front {
         self.mark_dirty(id);
     }
 
+    /// A lagging connection takes frames again, this one first.
+    pub fn resume(&mut self, _turn: &mut Turn<'_>, _id: ConnectionId, _frame: alloc::sync::Arc<[u8]>) {
+        todo!()
+    }
+
     /// The answer to a request that was admitted: there are only so many of them, so that their bytes are bounded too.
     pub(crate) fn push_answer(&mut self, id: ConnectionId, frame: Vec<u8>) {
         let Some((connection, pool)) = self.with_pool(id) else { return };

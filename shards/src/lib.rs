@@ -21,6 +21,7 @@ pub mod entry;
 mod fanout;
 mod front;
 pub mod limits;
+pub mod members;
 mod requests;
 mod router;
 mod shard;

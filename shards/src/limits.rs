@@ -76,15 +76,15 @@ limits! {
     conversation_send_burst = 120, 1, 1_000_000_000;
     /// Messages a second of a conversation.
     conversation_send_per_s = 60, 1, 1_000_000_000;
-    /// `Open`, `History` and `List` of a connection at once, before `read_per_s` counts.
+    /// `Open`, `History`, `Members` and `Sync` of a connection at once, before `read_per_s` counts.
     read_burst = 1_000, 1, 1_000_000_000;
-    /// `Open`, `History` and `List` a second of a connection.
+    /// `Open`, `History`, `Members` and `Sync` a second of a connection.
     read_per_s = 100, 1, 1_000_000_000;
     /// Handles a user may look up at once.
     lookup_burst = 100, 1, 1_000_000_000;
     /// Seconds after which one more look-up is allowed.
     lookup_every_s = 90, 1, 86_400;
-    /// Bytes in an outbox beyond which the connection is closed as too slow.
+    /// Bytes that nobody asked for in an outbox, beyond which the session gets no more until it has drained, and syncs then.
     outbox_bytes_max = 256 * 1024, 1024, 1 << 30;
     /// Milliseconds without progress of an outbox after which the connection is closed as too slow.
     outbox_stalled_ms = 60_000, 20, 3_600_000;
@@ -104,6 +104,26 @@ limits! {
     checkpoint_rows = 256, 1, 1_024;
     /// Rows back to which a repeated send is looked up.
     repeat_rows_max = 1_024, 1, 1_000_000;
+    /// Members of a group.
+    group_members_max = 1_024, 2, 100_000;
+    /// Members of a conversation up to which each gets its messages; of a larger one those who use it now.
+    fan_out_members_max = 1_024, 2, 100_000;
+    /// Milliseconds after which a larger conversation's other members are told that it went on.
+    large_announce_ms = 5_000, 10, 600_000;
+    /// Milliseconds since a request about a larger conversation during which its user gets its messages.
+    large_watch_ms = 120_000, 10, 3_600_000;
+    /// Members of a conversation up to which watermarks and typing are told to the others.
+    notice_members_max = 256, 2, 100_000;
+    /// Milliseconds within which watermarks of a conversation are told and stored together.
+    receipts_every_ms = 500, 1, 600_000;
+    /// Milliseconds after which somebody no longer types.
+    typing_ms = 5_000, 100, 60_000;
+    /// Milliseconds within which changes of a user's list are stored, and told, together.
+    list_every_ms = 1_000, 1, 600_000;
+    /// Rows in one write of lists.
+    list_rows_max = 256, 1, 4_096;
+    /// Bytes of users and conversations in a shard's memory, beyond which idle ones go.
+    cache_bytes_max = 64 * 1024 * 1024, 1, 1_u64 << 40;
     /// Milliseconds a refused client should wait at least; it is told up to twice as much.
     retry_after_ms = 200, 1, 60_000;
     /// Milliseconds over which clients are told to come back after a drain.

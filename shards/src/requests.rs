@@ -90,9 +90,30 @@ impl Front {
                 let asked = HomeRequest::History { caller, request, conversation, from_seq, backward, limit };
                 (home_of(conversation), request, Step::Forward, asked)
             }
-            Command::List { request, after, limit } => {
-                let asked = HomeRequest::List { caller, request, after, limit };
+            Command::Sync { request, position, below, limit } => {
+                let asked = HomeRequest::Sync { caller, request, position, below, limit };
                 (router.home_of_user(own_key), request, Step::Forward, asked)
+            }
+            Command::Report { request, position, receipts } => {
+                let asked = HomeRequest::Report { caller, request, position, receipts };
+                (router.home_of_user(own_key), request, Step::Forward, asked)
+            }
+            Command::CreateGroup { request, nonce, title, mut members } => {
+                let conversation = ConversationId::group(caller.tenant, caller.user, nonce);
+                members.retain(|&user| user != caller.user);
+                let asked = HomeRequest::CreateGroup { caller, request, conversation, title, members };
+                (home_of(conversation), request, Step::Forward, asked)
+            }
+            Command::ChangeMembers { request, conversation, change, users } => {
+                let asked = HomeRequest::ChangeMembers { caller, request, conversation, change, users };
+                (home_of(conversation), request, Step::Forward, asked)
+            }
+            Command::Members { request, conversation, after, limit } => {
+                let asked = HomeRequest::Members { caller, request, conversation, after, limit };
+                (home_of(conversation), request, Step::Forward, asked)
+            }
+            Command::Typing { request, conversation } => {
+                (home_of(conversation), request, Step::Forward, HomeRequest::Typing { caller, request, conversation })
             }
             Command::Hello { request, .. } => return self.refuse(turn, id, request, ErrorCode::NotAuthenticated),
             Command::Renew { .. } | Command::Refused { .. } => unreachable!("answered by the front itself"),
@@ -111,7 +132,11 @@ impl Front {
         };
         let reads = matches!(
             command,
-            Command::Open { .. } | Command::OpenPeer { .. } | Command::History { .. } | Command::List { .. }
+            Command::Open { .. }
+                | Command::OpenPeer { .. }
+                | Command::History { .. }
+                | Command::Members { .. }
+                | Command::Sync { .. }
         );
         !reads || session.reads.take_per_s(turn.now.mono_ns, limits.read_burst, limits.read_per_s, 1)
     }
@@ -321,7 +346,12 @@ impl Command {
             | Command::Open { request, .. }
             | Command::Send { request, .. }
             | Command::History { request, .. }
-            | Command::List { request, .. }
+            | Command::Sync { request, .. }
+            | Command::CreateGroup { request, .. }
+            | Command::ChangeMembers { request, .. }
+            | Command::Members { request, .. }
+            | Command::Report { request, .. }
+            | Command::Typing { request, .. }
             | Command::Renew { request, .. }
             | Command::Refused { request, .. } => *request,
         }

@@ -12,7 +12,7 @@ use crate::contract::{AdminAnswer, AdminRequest, Bytes, Core, Effect, Effects, E
 use crate::conversations::{self, Conversations};
 use crate::counters::Counters;
 use crate::desk::{Desk, Purpose};
-use crate::entry::{Entry, HomeRequest};
+use crate::entry::Entry;
 use crate::front::Front;
 use crate::limits::Limits;
 use crate::router::{LaneRoom, Reply, Router};
@@ -106,15 +106,19 @@ impl Shard {
         match entry {
             Entry::Request { ticket, request } => {
                 let reply = Reply { shard: from, ticket };
-                match *request {
-                    HomeRequest::Open { .. } | HomeRequest::Send { .. } | HomeRequest::History { .. } => {
-                        conversations.request(&mut turn, reply, *request);
-                    }
-                    request => users.request(&mut turn, reply, request),
+                match request.conversation_key() {
+                    Some(_) => conversations.request(&mut turn, reply, *request),
+                    None => users.request(&mut turn, reply, *request),
                 }
             }
             Entry::Answer { ticket, answer } => front.answered(&mut turn, from, ticket, answer),
             Entry::Deliver(delivery) => users.deliver(&mut turn, &delivery),
+            Entry::Announced { key, seq } => conversations.announced(&mut turn, from, key, seq),
+            Entry::Notice(notice) => users.notice(&mut turn, &notice),
+            Entry::Receipt { key, receipt } => conversations.receipt(&mut turn, key, receipt),
+            Entry::SessionLags { key, address } => users.session_lags(key, address),
+            Entry::SessionDrained { key, address } => users.session_drained(&mut turn, key, address),
+            Entry::Resume { connection, frame } => front.resume(&mut turn, connection, frame),
             Entry::Push { connection, frame } => front.push(&mut turn, connection, Bytes::Shared(frame)),
             Entry::SessionEnded { key, address } => users.session_ended(key, address),
             Entry::EndSession { connection, violation } => front.violate(&mut turn, connection, violation),
@@ -123,14 +127,25 @@ impl Shard {
 
     fn take_stored(&mut self, now: Now, ticket: Ticket, result: StoreResult, effects: &mut Effects) {
         let purpose = self.shared.desk.take(ticket);
-        let (_, _, conversations, accounts, mut turn) = self.split(now, effects);
+        let (_, users, conversations, accounts, mut turn) = self.split(now, effects);
         match (purpose, result) {
             (Purpose::Append(key), StoreResult::Appended(done)) => {
                 conversations.appended(&mut turn, key, done.map(drop));
             }
             (Purpose::Account(ticket, step), result) => accounts.stored(&mut turn, ticket, step, result),
             (Purpose::Checkpoint, _) => {}
-            (purpose, StoreResult::Loaded(loaded)) => take_loaded(&mut turn, conversations, purpose, loaded),
+            (Purpose::Unmark(key), StoreResult::Put(done)) => conversations.unmarked(&mut turn, key, done.map(drop)),
+            (Purpose::Receipts(key), StoreResult::Put(done)) => {
+                conversations.receipts_stored(&mut turn, key, done.map(drop));
+            }
+            (Purpose::Ceiling(key, ceiling), StoreResult::Put(done)) => {
+                users.ceiling_stored(&mut turn, key, ceiling, done.map(drop));
+            }
+            (Purpose::List(number), StoreResult::Put(done)) => users.list_stored(&mut turn, number, done.map(drop)),
+            (Purpose::Position(reply, request), StoreResult::Put(done)) => {
+                users::position_stored(&mut turn, reply, request, done.map(drop));
+            }
+            (purpose, StoreResult::Loaded(loaded)) => take_loaded(&mut turn, users, conversations, purpose, loaded),
             _ => unreachable!("the store answers what it was asked"),
         }
     }
@@ -172,6 +187,7 @@ impl Shard {
 
 fn take_loaded(
     turn: &mut Turn<'_>,
+    users: &mut Users,
     conversations: &mut Conversations,
     purpose: Purpose,
     loaded: Result<Loaded, StoreFault>,
@@ -182,10 +198,21 @@ fn take_loaded(
         Purpose::FindSend(key, send) => conversations.send_found(turn, key, *send, loaded),
         Purpose::CheckUser(reply) => users::user_checked(turn, reply, loaded),
         Purpose::Resolve(reply, request) => users::handle_resolved(turn, reply, request, loaded),
-        Purpose::List(reply, request, user) => users::listed(turn, reply, request, user, loaded),
-        Purpose::Append(_) | Purpose::Checkpoint | Purpose::Account(..) => {
-            unreachable!("these are not answered by a read")
+        Purpose::Marks => conversations.marks_loaded(turn, loaded),
+        Purpose::ChangeMembers(key, reply, request) => {
+            conversations.members_checked(turn, key, reply, *request, loaded);
         }
+        Purpose::Sync(asked) => users::sync_loaded(turn, *asked, loaded),
+        Purpose::StoredPosition(reply, request) => users.stored_position(turn, reply, *request, loaded),
+        Purpose::User(key) => users.loaded(turn, key, loaded),
+        Purpose::Append(_)
+        | Purpose::Checkpoint
+        | Purpose::Unmark(_)
+        | Purpose::Receipts(_)
+        | Purpose::Ceiling(..)
+        | Purpose::List(_)
+        | Purpose::Position(..)
+        | Purpose::Account(..) => unreachable!("these are not answered by a read"),
     }
 }
 
@@ -203,7 +230,7 @@ impl Core for Shard {
                 turn.shared.router.credit(shard, entries);
                 front.unblock(&mut turn, shard);
                 users.unblock(&mut turn, shard);
-                conversations.unblock(shard);
+                conversations.unblock(&mut turn, shard);
             }
             Event::Stored { ticket, result } => self.take_stored(now, ticket, result, effects),
             Event::Admin { ticket, request: AdminRequest::Counters } => {
@@ -217,9 +244,10 @@ impl Core for Shard {
     }
 
     fn work(&mut self, now: Now, budget: u32, effects: &mut Effects) -> bool {
-        let (front, _, conversations, _, mut turn) = self.split(now, effects);
+        let (front, users, conversations, _, mut turn) = self.split(now, effects);
         let timers_left = front.expire(&mut turn);
-        conversations.repeat_appends(&mut turn);
+        conversations.work(&mut turn);
+        users.work(&mut turn);
         let left = conversations.fan_out(&mut turn, budget);
         self.take_local(now, effects);
         let (front, _, _, _, mut turn) = self.split(now, effects);
@@ -233,6 +261,7 @@ impl Core for Shard {
             Drain::Until(deadline) => Some(deadline),
             Drain::No | Drain::Cut | Drain::Done => None,
         };
-        [self.front.next_deadline(), self.conversations.next_deadline(), drain].into_iter().flatten().min()
+        let roles = [self.front.next_deadline(), self.users.next_deadline(), self.conversations.next_deadline()];
+        roles.into_iter().chain([drain]).flatten().min()
     }
 }

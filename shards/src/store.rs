@@ -2,7 +2,9 @@
 //!
 //! Promises of every store: an append that answered `Ok` survives a kill, an operating system crash and a power cut. Appends
 //! of one conversation are asked for one at a time. All rows of one append become durable together, or a prefix of them
-//! does. Running the same append again is a no-op. Readers see what was durable when they were asked. A claim is atomic.
+//! does; its mark is durable before or with them. Running the same append again is a no-op. Readers see what was durable
+//! when they were asked. A claim is atomic. Writes of different tickets become durable in any order, and a write that
+//! names several users or conversations may be half done when its answer is not `Ok`: a core that needs an order waits.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -69,8 +71,18 @@ pub struct ConversationMeta {
     pub kind: u8,
     /// Milliseconds since 1970.
     pub created_ms: u64,
-    /// Ascending; of a 1:1 two, or one who talks to itself.
-    pub members: Vec<UserId>,
+    /// Of a 1:1, ascending: two, or one who talks to itself. Of a group none: its members are what its log says.
+    pub peers: Vec<UserId>,
+    /// Of a group.
+    pub title: String,
+}
+
+impl ConversationMeta {
+    /// The other end of a 1:1, oneself included; 0: there is none.
+    pub fn peer_of(&self, user: UserId) -> UserId {
+        let other = self.peers.iter().copied().find(|&peer| peer != user);
+        other.or(self.peers.first().copied()).unwrap_or(UserId(0))
+    }
 }
 
 /// Rows with consecutive seqs for one conversation.
@@ -78,9 +90,11 @@ pub struct ConversationMeta {
 pub struct Append {
     /// The conversation.
     pub key: ConversationKey,
-    /// Given with the first rows of a new conversation. Whoever sees a row sees the meta, and the conversation in the list
-    /// of each member.
+    /// Given with the first rows of a new conversation. Whoever sees a row sees the meta.
     pub meta: Option<ConversationMeta>,
+    /// Announced up to this seq: the mark that says so is durable before or with the rows, and stays until [`Put::Unmark`].
+    /// None: there is a mark already.
+    pub mark: Option<u64>,
     /// At least one.
     pub rows: Vec<Row>,
 }
@@ -96,6 +110,82 @@ pub struct DeviceHigh {
     pub high: u64,
     /// The message that has it.
     pub message_id: MessageId,
+}
+
+/// A user's place among the members of a conversation. The user sees the messages of `joined_seq..=left_seq`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Member {
+    /// Who.
+    pub user: UserId,
+    /// A [`trunkline_wire::message::Role`] by number.
+    pub role: u8,
+    /// The seq that made it a member.
+    pub joined_seq: u64,
+    /// The seq that ended that; [`u64::MAX`]: none has.
+    pub left_seq: u64,
+}
+
+/// How far a device is in a conversation; never goes down.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DeviceReceipt {
+    /// Whose.
+    pub user: UserId,
+    /// The user's device.
+    pub device: DeviceId,
+    /// The device has everything up to here.
+    pub delivered_seq: u64,
+    /// The user has read everything up to here, on this device.
+    pub read_seq: u64,
+}
+
+/// What a list says of a conversation beside numbers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct About {
+    /// A [`trunkline_wire::message::ConversationKind`] by number.
+    pub kind: u8,
+    /// The other end of a 1:1, else 0.
+    pub peer: UserId,
+    /// Of a group.
+    pub title: String,
+}
+
+/// A conversation in a user's list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListRow {
+    /// Which.
+    pub conversation: ConversationId,
+    /// Number of its latest change in this list.
+    pub user_seq: u64,
+    /// Its newest seq that this user may see.
+    pub last_seq: u64,
+    /// What the user has read.
+    pub read_seq: u64,
+    /// The user sees the messages of `joined_seq..=left_seq`.
+    pub joined_seq: u64,
+    /// [`u64::MAX`]: a member.
+    pub left_seq: u64,
+    /// What it is.
+    pub about: About,
+}
+
+/// A change of a user's list. The store takes the higher `user_seq`, `last_seq` and `read_seq`, and the window that joined
+/// later or, of the same join, left; a row that is not there begins with `joined_seq` 1, not left.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListChange {
+    /// Whose list.
+    pub key: UserKey,
+    /// Which conversation.
+    pub conversation: ConversationId,
+    /// The change's number.
+    pub user_seq: u64,
+    /// Its newest seq, as announced; 0: nothing new.
+    pub last_seq: u64,
+    /// What was read; 0: nothing new.
+    pub read_seq: u64,
+    /// (joined_seq, left_seq), if these changed.
+    pub window: Option<(u64, u64)>,
+    /// What it is.
+    pub about: About,
 }
 
 /// An account.
@@ -128,7 +218,7 @@ pub enum Put {
         /// Who wants it.
         user: UserId,
     },
-    /// Remembers how far every device of a conversation is, as of a durable seq; outlives retention of the rows.
+    /// Remembers who is and was a member and how far every device is, as of a durable seq; outlives retention of the rows.
     Checkpoint {
         /// The conversation.
         key: ConversationKey,
@@ -136,6 +226,41 @@ pub enum Put {
         as_of_seq: u64,
         /// All devices that ever sent here.
         devices: Vec<DeviceHigh>,
+        /// All members of a group, and those who were; in order of user.
+        members: Vec<Member>,
+    },
+    /// Everything that was appended is announced: the mark goes.
+    Unmark {
+        /// The conversation.
+        key: ConversationKey,
+    },
+    /// Raises watermarks.
+    Receipts {
+        /// The conversation.
+        key: ConversationKey,
+        /// Those that rose.
+        receipts: Vec<DeviceReceipt>,
+    },
+    /// Changes users' lists.
+    List {
+        /// At least one; of a user and a conversation at most one.
+        changes: Vec<ListChange>,
+    },
+    /// No number up to this one is given again in a user's list. Never goes down.
+    Ceiling {
+        /// Whose list.
+        key: UserKey,
+        /// The number.
+        ceiling: u64,
+    },
+    /// A device has stored everything up to a position. The last one counts.
+    Position {
+        /// Whose.
+        key: UserKey,
+        /// The user's device.
+        device: DeviceId,
+        /// The position.
+        position: u64,
     },
 }
 
@@ -188,14 +313,53 @@ pub enum Load {
         /// The handle as it is unique.
         folded: String,
     },
-    /// A user's conversations in order of id, from behind `after`.
-    Conversations {
+    /// Which of these are no users.
+    MissingUsers {
+        /// The tenant.
+        tenant: TenantId,
+        /// Who may be missing.
+        users: Vec<UserId>,
+    },
+    /// The number up to which numbers of a user's list may have been given.
+    Ceiling {
         /// Whose.
         key: UserKey,
-        /// Begin behind this one.
-        after: Option<ConversationId>,
+    },
+    /// The position that a device has stored.
+    Position {
+        /// Whose.
+        key: UserKey,
+        /// The user's device.
+        device: DeviceId,
+    },
+    /// A user's list: rows with `above < user_seq < below`, the highest first.
+    List {
+        /// Whose.
+        key: UserKey,
+        /// Those above this number.
+        above: u64,
+        /// Those below this number.
+        below: u64,
         /// Most of them.
-        conversations_max: u32,
+        rows_max: u32,
+    },
+    /// The list's row of one conversation.
+    ListRow {
+        /// Whose.
+        key: UserKey,
+        /// Which.
+        conversation: ConversationId,
+    },
+    /// Conversations of these hash slots that have a mark, in order of (slot, key), from behind `after`.
+    Marks {
+        /// First slot.
+        from_slot: u16,
+        /// Last slot.
+        to_slot: u16,
+        /// Begin behind this one.
+        after: Option<ConversationKey>,
+        /// Most of them.
+        marks_max: u32,
     },
 }
 
@@ -210,6 +374,12 @@ pub struct ConversationImage {
     pub devices: Vec<DeviceHigh>,
     /// What the newest checkpoint covers.
     pub checkpoint_seq: u64,
+    /// Of a group: who is and was a member, as of `last_seq`; in order of user.
+    pub members: Vec<Member>,
+    /// In order of (user, device).
+    pub receipts: Vec<DeviceReceipt>,
+    /// There is a mark: announced up to this seq.
+    pub mark: Option<u64>,
     /// The newest rows in ascending order, at most [`RECENT_ROWS_MAX`] and [`RECENT_COST_BYTES_MAX`], at least one if any.
     pub recent: Vec<Row>,
 }
@@ -218,17 +388,6 @@ pub struct ConversationImage {
 pub const RECENT_ROWS_MAX: usize = 256;
 /// Most bytes of the same, by [`trunkline_wire::limits::message_cost_bytes`].
 pub const RECENT_COST_BYTES_MAX: usize = 64 * 1024;
-
-/// One conversation of a user's list.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ListedConversation {
-    /// Which.
-    pub conversation: ConversationId,
-    /// What it is.
-    pub meta: ConversationMeta,
-    /// Its highest seq.
-    pub last_seq: u64,
-}
 
 /// Why the store did not do it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -252,8 +411,18 @@ pub enum Loaded {
     User(Option<Box<UserRow>>),
     /// [`Load::Handle`].
     Handle(Option<UserId>),
-    /// [`Load::Conversations`], and whether there are more behind them.
-    Conversations(Vec<ListedConversation>, bool),
+    /// [`Load::MissingUsers`].
+    MissingUsers(Vec<UserId>),
+    /// [`Load::Ceiling`]; 0: none was ever given.
+    Ceiling(u64),
+    /// [`Load::Position`].
+    Position(Option<u64>),
+    /// [`Load::List`], and whether there are more behind them.
+    List(Vec<ListRow>, bool),
+    /// [`Load::ListRow`].
+    ListRow(Option<Box<ListRow>>),
+    /// [`Load::Marks`], and whether there are more behind them.
+    Marks(Vec<ConversationKey>, bool),
 }
 
 /// What became of a write to the index.

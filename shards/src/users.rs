@@ -6,15 +6,14 @@ use alloc::vec::Vec;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use trunkline_wire::ids::{DeviceId, UserId};
-use trunkline_wire::limits::LIST_CONVERSATIONS_MAX;
-use trunkline_wire::message::{ErrorCode, Summary};
+use trunkline_wire::ids::DeviceId;
+use trunkline_wire::message::ErrorCode;
 use trunkline_wire::violation::Violation;
 
 use crate::bucket::Bucket;
 use crate::contract::{ConnectionId, ShardId};
-use crate::desk::Purpose;
-use crate::entry::{Address, Caller, Delivery, Entry, HomeAnswer, HomeRequest};
+use crate::desk::{Purpose, SyncAsked};
+use crate::entry::{Address, Caller, Delivery, Entry, HomeAnswer, HomeRequest, Notice};
 use crate::router::Reply;
 use crate::store::{Load, Loaded, StoreFault, UserKey};
 use crate::turn::Turn;
@@ -86,12 +85,7 @@ impl Users {
                 let load = Load::Handle { tenant: caller.tenant, folded };
                 ask_store(turn, reply, Purpose::Resolve(reply, request), load);
             }
-            HomeRequest::List { caller, request, after, limit } => {
-                let key = UserKey { tenant: caller.tenant, user: caller.user };
-                let limit = limit.clamp(1, LIST_CONVERSATIONS_MAX as u16);
-                let load = Load::Conversations { key, after, conversations_max: u32::from(limit) };
-                ask_store(turn, reply, Purpose::List(reply, request, caller.user), load);
-            }
+            HomeRequest::Sync { .. } | HomeRequest::Report { .. } => todo!(),
             _ => unreachable!("requests about conversations go to their homes"),
         }
     }
@@ -163,28 +157,29 @@ impl Users {
 
     /// A message for users of this shard: a frame for each of their sessions but the one that sent it.
     pub fn deliver(&mut self, turn: &mut Turn<'_>, delivery: &Delivery) {
-        for &user in &delivery.users {
-            self.deliver_to(turn, UserKey { tenant: delivery.tenant, user }, delivery);
+        for &user in delivery.users.iter() {
+            self.deliver_to(turn, UserKey { tenant: delivery.key.tenant, user }, delivery);
         }
     }
 
     fn deliver_to(&mut self, turn: &mut Turn<'_>, key: UserKey, delivery: &Delivery) {
         let Some(sessions) = self.sessions.get_mut(&key) else { return };
+        let Some(frame) = &delivery.frame else { return };
         let mut lagging = Vec::new();
         for session in sessions {
-            if session.address == delivery.except || session.lagging {
+            if Some(session.address) == delivery.except || session.lagging {
                 continue;
             }
             turn.shared.counters.messages_delivered += 1;
             let Address { shard, connection } = session.address;
-            let push = Entry::Push { connection, frame: delivery.frame.clone() };
+            let push = Entry::Push { connection, frame: frame.clone() };
             if session.backlog.is_empty() && turn.shared.router.try_post(shard, push, turn.effects) {
                 continue;
             }
             if session.backlog.is_empty() {
                 self.waiting[usize::from(shard)].push_back((key, connection));
             }
-            session.backlog.extend_from_slice(&delivery.frame);
+            session.backlog.extend_from_slice(frame);
             if session.backlog.len() as u64 > turn.shared.limits.outbox_bytes_max {
                 session.backlog = Vec::new();
                 session.lagging = true;
@@ -194,6 +189,38 @@ impl Users {
         for address in lagging {
             self.end_session(turn, address, Violation::SlowReader);
         }
+    }
+
+    pub fn notice(&mut self, _turn: &mut Turn<'_>, _notice: &Notice) {
+        todo!()
+    }
+    pub fn session_lags(&mut self, _key: UserKey, _address: Address) {
+        todo!()
+    }
+    pub fn session_drained(&mut self, _turn: &mut Turn<'_>, _key: UserKey, _address: Address) {
+        todo!()
+    }
+    pub fn ceiling_stored(&mut self, _turn: &mut Turn<'_>, _key: UserKey, _ceiling: u64, _done: Result<(), StoreFault>) {
+        todo!()
+    }
+    pub fn list_stored(&mut self, _turn: &mut Turn<'_>, _number: u32, _done: Result<(), StoreFault>) {
+        todo!()
+    }
+    pub fn loaded(&mut self, _turn: &mut Turn<'_>, _key: UserKey, _loaded: Result<Loaded, StoreFault>) {
+        todo!()
+    }
+    pub fn stored_position(
+        &mut self,
+        _turn: &mut Turn<'_>,
+        _reply: Reply,
+        _request: HomeRequest,
+        _loaded: Result<Loaded, StoreFault>,
+    ) {
+        todo!()
+    }
+    pub fn work(&mut self, _turn: &mut Turn<'_>) {}
+    pub fn next_deadline(&self) -> Option<u64> {
+        None
     }
 
     /// Credit towards a shard came back: connections there that are to be ended, are; backlogs go, each in one entry.
@@ -246,27 +273,10 @@ pub(crate) fn handle_resolved(turn: &mut Turn<'_>, reply: Reply, request: u32, l
     }
 }
 
-/// A user's conversations were looked up.
-pub(crate) fn listed(
-    turn: &mut Turn<'_>,
-    reply: Reply,
-    request: u32,
-    user: UserId,
-    loaded: Result<Loaded, StoreFault>,
-) {
-    let Ok(Loaded::Conversations(conversations, more)) = loaded else {
-        return turn.refuse(reply, ErrorCode::StorageUnavailable);
-    };
-    let summaries: Vec<Summary> = conversations
-        .iter()
-        .map(|listed| Summary {
-            conversation: listed.conversation,
-            kind: listed.meta.kind,
-            peer: listed.meta.members.iter().copied().find(|&member| member != user).unwrap_or(user),
-            last_seq: listed.last_seq,
-        })
-        .collect();
-    let mut frame = Vec::new();
-    turn.shared.encoder.listed(request, &summaries, more).write_server_frame(&mut frame);
-    turn.answer(reply, HomeAnswer::Frame(frame));
+pub(crate) fn sync_loaded(_turn: &mut Turn<'_>, _asked: SyncAsked, _loaded: Result<Loaded, StoreFault>) {
+    todo!()
+}
+
+pub(crate) fn position_stored(_turn: &mut Turn<'_>, _reply: Reply, _request: u32, _done: Result<(), StoreFault>) {
+    todo!()
 }

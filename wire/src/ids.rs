@@ -99,6 +99,20 @@ impl ConversationId {
         ConversationId(id)
     }
 
+    /// The group that a user makes with a nonce: the same however often it is asked for, and in nobody else's reach.
+    /// First 16 bytes of SHA-256("trunkline/group" | tenant | creator | nonce), integers big-endian.
+    pub fn group(tenant: TenantId, creator: UserId, nonce: u64) -> ConversationId {
+        let digest = Sha256::new()
+            .chain_update(b"trunkline/group")
+            .chain_update(tenant.0.to_be_bytes())
+            .chain_update(creator.0.to_be_bytes())
+            .chain_update(nonce.to_be_bytes())
+            .finalize();
+        let mut id = [0; 16];
+        id.copy_from_slice(&digest[..16]);
+        ConversationId(id)
+    }
+
     /// Reads 32 hex digits, of either case.
     pub fn parse(text: &str) -> Option<ConversationId> {
         let bytes = HEXLOWER.decode(text.to_ascii_lowercase().as_bytes()).ok()?;

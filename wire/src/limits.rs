@@ -14,8 +14,18 @@ pub const SEND_BYTES_MAX: usize = BODY_BYTES_MAX;
 pub const HISTORY_MESSAGES_MAX: usize = 50;
 /// Most bytes of a history page, [`message_cost_bytes`] added up; a single message may cost more.
 pub const HISTORY_BYTES_MAX: usize = BODY_BYTES_MAX;
-/// Most conversations in one page of a list.
-pub const LIST_CONVERSATIONS_MAX: usize = 200;
+/// Most conversations in one page of a sync.
+pub const SYNC_CONVERSATIONS_MAX: usize = 200;
+/// Most conversations that one Advanced names; with more it names none, and the client syncs.
+pub const ADVANCED_CONVERSATIONS_MAX: usize = 200;
+/// Most watermarks in one Report.
+pub const REPORT_RECEIPTS_MAX: usize = 256;
+/// Most users in one change of members, and in one page of members.
+pub const MEMBERS_PAGE_MAX: usize = 1024;
+/// Longest title of a group, in bytes of UTF-8; it has no control characters and is not empty.
+pub const TITLE_BYTES_MAX: usize = 128;
+/// What one conversation of a sync takes beside its title, at most.
+const SUMMARY_OVERHEAD_BYTES: usize = 128;
 /// Most requests of one connection without an answer.
 pub const REQUESTS_OUTSTANDING_MAX: usize = 16;
 /// Largest first envelope of a connection (Hello), in bytes.
@@ -51,6 +61,8 @@ const _: () = {
     assert!(HISTORY_BYTES_MAX + ENVELOPE_OVERHEAD_BYTES <= FRAME_BYTES_MAX);
     assert!(SEND_MESSAGES_MAX < SERVER_VERIFIER_TABLES_MAX);
     assert!(HISTORY_MESSAGES_MAX < CLIENT_VERIFIER_TABLES_MAX);
-    assert!(LIST_CONVERSATIONS_MAX < CLIENT_VERIFIER_TABLES_MAX);
+    assert!(SYNC_CONVERSATIONS_MAX < CLIENT_VERIFIER_TABLES_MAX);
+    assert!(SYNC_CONVERSATIONS_MAX * (TITLE_BYTES_MAX + SUMMARY_OVERHEAD_BYTES) + ENVELOPE_OVERHEAD_BYTES <= FRAME_BYTES_MAX);
+    assert!(MEMBERS_PAGE_MAX * 40 + ENVELOPE_OVERHEAD_BYTES <= FRAME_BYTES_MAX);
     assert!(HELLO_BYTES_MAX <= FRAME_BYTES_MAX);
 };

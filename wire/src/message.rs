@@ -12,9 +12,13 @@ mod generated;
 mod kind;
 mod op;
 
-pub use decode::{Answer, EnvelopeError, Request, decode_answer, decode_request, messages_of_page, peek_request};
-pub use encode::{Ack, Encoded, Encoder, Message, Opened, Outgoing, Page, Summary, Welcome};
+pub use decode::{
+    Answer, EnvelopeError, Request, decode_answer, decode_membership, decode_request, messages_of_page, peek_request,
+};
+pub use encode::{
+    Ack, Encoded, Encoder, Member, Message, Opened, Outgoing, Page, Receipt, Summary, UserReceipt, Welcome,
+};
 pub use error_code::ErrorCode;
 pub use generated::trunkline::schema;
-pub use kind::{ContentKind, ConversationKind};
+pub use kind::{Change, ContentKind, ConversationKind, Role};
 pub use op::Op;

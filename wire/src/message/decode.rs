@@ -19,7 +19,12 @@ pub enum Request<'a> {
     Open(schema::Open<'a>),
     Send(schema::Send<'a>),
     History(schema::History<'a>),
-    List(schema::List<'a>),
+    Sync(schema::Sync<'a>),
+    CreateGroup(schema::CreateGroup<'a>),
+    ChangeMembers(schema::ChangeMembers<'a>),
+    Members(schema::Members<'a>),
+    Report(schema::Report<'a>),
+    Typing(schema::Typing<'a>),
     Renew(schema::Renew<'a>),
 }
 
@@ -33,7 +38,13 @@ pub enum Answer<'a> {
     Ack(schema::Ack<'a>),
     Message(schema::Message<'a>),
     HistoryPage(schema::HistoryPage<'a>),
-    Listed(schema::Listed<'a>),
+    Synced(schema::Synced<'a>),
+    MembersChanged(schema::MembersChanged<'a>),
+    MembersPage(schema::MembersPage<'a>),
+    Done(schema::Done<'a>),
+    Advanced(schema::Advanced<'a>),
+    Receipts(schema::Receipts<'a>),
+    TypingNow(schema::TypingNow<'a>),
     Error(schema::Error<'a>),
     Renewed(schema::Renewed<'a>),
     GoAway(schema::GoAway<'a>),
@@ -75,7 +86,12 @@ pub fn decode_request(bytes: &[u8]) -> Result<(u32, Request<'_>), EnvelopeError>
         Some(Op::Open) => Request::Open(root::<schema::Open>(&options, body)?),
         Some(Op::Send) => Request::Send(root::<schema::Send>(&options, body)?),
         Some(Op::History) => Request::History(root::<schema::History>(&options, body)?),
-        Some(Op::List) => Request::List(root::<schema::List>(&options, body)?),
+        Some(Op::Sync) => Request::Sync(root::<schema::Sync>(&options, body)?),
+        Some(Op::CreateGroup) => Request::CreateGroup(root::<schema::CreateGroup>(&options, body)?),
+        Some(Op::ChangeMembers) => Request::ChangeMembers(root::<schema::ChangeMembers>(&options, body)?),
+        Some(Op::Members) => Request::Members(root::<schema::Members>(&options, body)?),
+        Some(Op::Report) => Request::Report(root::<schema::Report>(&options, body)?),
+        Some(Op::Typing) => Request::Typing(root::<schema::Typing>(&options, body)?),
         Some(Op::Renew) => Request::Renew(root::<schema::Renew>(&options, body)?),
         _ => return Err(EnvelopeError::Unsupported { op, request }),
     };
@@ -98,7 +114,13 @@ pub fn decode_answer(bytes: &[u8]) -> Result<(u32, Answer<'_>), EnvelopeError> {
         Some(Op::Ack) => Answer::Ack(root::<schema::Ack>(&options, body)?),
         Some(Op::Message) => Answer::Message(root::<schema::Message>(&options, body)?),
         Some(Op::HistoryPage) => Answer::HistoryPage(root::<schema::HistoryPage>(&options, body)?),
-        Some(Op::Listed) => Answer::Listed(root::<schema::Listed>(&options, body)?),
+        Some(Op::Synced) => Answer::Synced(root::<schema::Synced>(&options, body)?),
+        Some(Op::MembersChanged) => Answer::MembersChanged(root::<schema::MembersChanged>(&options, body)?),
+        Some(Op::MembersPage) => Answer::MembersPage(root::<schema::MembersPage>(&options, body)?),
+        Some(Op::Done) => Answer::Done(root::<schema::Done>(&options, body)?),
+        Some(Op::Advanced) => Answer::Advanced(root::<schema::Advanced>(&options, body)?),
+        Some(Op::Receipts) => Answer::Receipts(root::<schema::Receipts>(&options, body)?),
+        Some(Op::TypingNow) => Answer::TypingNow(root::<schema::TypingNow>(&options, body)?),
         Some(Op::Error) => Answer::Error(root::<schema::Error>(&options, body)?),
         Some(Op::Renewed) => Answer::Renewed(root::<schema::Renewed>(&options, body)?),
         Some(Op::GoAway) => Answer::GoAway(root::<schema::GoAway>(&options, body)?),
@@ -110,6 +132,17 @@ pub fn decode_answer(bytes: &[u8]) -> Result<(u32, Answer<'_>), EnvelopeError> {
 /// The messages of a page; each stands without its conversation, which the page names once.
 pub fn messages_of_page<'a>(page: &schema::HistoryPage<'a>) -> impl Iterator<Item = schema::Message<'a>> {
     page.messages().into_iter().flatten()
+}
+
+/// Verifies the body of a message of kind [`Membership`](super::ContentKind::Membership).
+pub fn decode_membership(body: &[u8]) -> Result<schema::MembershipChange<'_>, EnvelopeError> {
+    let options = VerifierOptions {
+        max_depth: SERVER_VERIFIER_DEPTH_MAX,
+        max_tables: 1,
+        max_apparent_size: FRAME_BYTES_MAX,
+        ignore_missing_null_terminator: false,
+    };
+    root::<schema::MembershipChange>(&options, body)
 }
 
 fn split(bytes: &[u8]) -> Result<(u16, u32, &[u8]), EnvelopeError> {

@@ -1,5 +1,7 @@
 //! Fields to the bytes of an envelope.
 
+mod lists;
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -9,6 +11,8 @@ use super::{ErrorCode, Op, schema};
 use crate::ids::{ConversationId, DeviceId, MessageId, UserId};
 use crate::limits::ENVELOPE_HEADER_BYTES;
 use crate::websocket::encode_binary_server;
+
+pub use lists::{Member, Receipt, Summary, UserReceipt};
 
 /// What Welcome says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,7 +29,7 @@ pub struct Welcome {
 /// What Opened says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs)]
-pub struct Opened {
+pub struct Opened<'a> {
     pub conversation: ConversationId,
     pub kind: u8,
     pub epoch: u64,
@@ -33,6 +37,13 @@ pub struct Opened {
     pub high: u64,
     pub high_message_id: u64,
     pub peer: UserId,
+    pub title: &'a str,
+    pub members: u32,
+    pub role: u8,
+    pub joined_seq: u64,
+    pub left_seq: u64,
+    pub delivered_seq: u64,
+    pub read_seq: u64,
 }
 
 /// One message of a Send.
@@ -83,16 +94,6 @@ pub struct Page {
     pub conversation: ConversationId,
     pub epoch: u64,
     pub more: bool,
-    pub last_seq: u64,
-}
-
-/// One conversation of a list.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs)]
-pub struct Summary {
-    pub conversation: ConversationId,
-    pub kind: u8,
-    pub peer: UserId,
     pub last_seq: u64,
 }
 
@@ -233,14 +234,6 @@ impl Encoder {
         self.finish(Op::History, request, root)
     }
 
-    /// List from behind a conversation.
-    pub fn list(&mut self, request: u32, after: Option<ConversationId>, limit: u16) -> Encoded<'_> {
-        let b = self.start();
-        let after = after.map(|id| schema::ConversationId(id.0));
-        let root = schema::List::create(b, &schema::ListArgs { after: after.as_ref(), limit });
-        self.finish(Op::List, request, root)
-    }
-
     /// Renew with a newer token.
     pub fn renew(&mut self, request: u32, token: &str) -> Encoded<'_> {
         let b = self.start();
@@ -278,8 +271,9 @@ impl Encoder {
     }
 
     /// Opened.
-    pub fn opened(&mut self, request: u32, opened: &Opened) -> Encoded<'_> {
+    pub fn opened(&mut self, request: u32, opened: &Opened<'_>) -> Encoded<'_> {
         let b = self.start();
+        let title = (!opened.title.is_empty()).then(|| b.create_string(opened.title));
         let root = schema::Opened::create(
             b,
             &schema::OpenedArgs {
@@ -290,6 +284,13 @@ impl Encoder {
                 high: opened.high,
                 high_message_id: opened.high_message_id,
                 peer: opened.peer.0,
+                title,
+                members: opened.members,
+                role: opened.role,
+                joined_seq: opened.joined_seq,
+                left_seq: opened.left_seq,
+                delivered_seq: opened.delivered_seq,
+                read_seq: opened.read_seq,
             },
         );
         self.finish(Op::Opened, request, root)
@@ -344,28 +345,6 @@ impl Encoder {
             },
         );
         self.finish(Op::HistoryPage, request, root)
-    }
-
-    /// A page of conversations.
-    pub fn listed(&mut self, request: u32, conversations: &[Summary], more: bool) -> Encoded<'_> {
-        let b = self.start();
-        let tables: Vec<_> = conversations
-            .iter()
-            .map(|summary| {
-                schema::Summary::create(
-                    b,
-                    &schema::SummaryArgs {
-                        conversation: Some(&schema::ConversationId(summary.conversation.0)),
-                        kind: summary.kind,
-                        peer: summary.peer.0,
-                        last_seq: summary.last_seq,
-                    },
-                )
-            })
-            .collect();
-        let conversations = b.create_vector(&tables);
-        let root = schema::Listed::create(b, &schema::ListedArgs { conversations: Some(conversations), more });
-        self.finish(Op::Listed, request, root)
     }
 
     /// Error of a request (0: of the connection), with one line for people.

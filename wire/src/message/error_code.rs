@@ -60,10 +60,12 @@ error_codes! {
     Draining = 19, "draining";
     /// Client and server share no version of the protocol.
     ProtocolVersion = 20, "protocol_version";
-    /// The token does not allow this.
+    /// The token, or the caller's role in the conversation, does not allow this.
     Forbidden = 21, "forbidden";
     /// The store could not be read; again after `retry_after_ms`.
     StorageUnavailable = 22, "storage_unavailable";
+    /// The group has as many members as a group can have.
+    GroupFull = 23, "group_full";
 }
 
 impl ErrorCode {

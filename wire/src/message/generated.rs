@@ -252,6 +252,644 @@ impl<'a> Accepted {
 
 }
 
+/// A conversation of a user's list, and its newest seq.
+// struct Place, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct Place(pub [u8; 24]);
+impl Default for Place { 
+  fn default() -> Self { 
+    Self([0; 24])
+  }
+}
+impl ::core::fmt::Debug for Place {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    f.debug_struct("Place")
+      .field("conversation", &self.conversation())
+      .field("last_seq", &self.last_seq())
+      .finish()
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for Place {}
+impl<'a> ::flatbuffers::Follow<'a> for Place {
+  type Inner = &'a Place;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { <&'a Place>::follow(buf, loc) }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a Place {
+  type Inner = &'a Place;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { ::flatbuffers::follow_cast_ref::<Place>(buf, loc) }
+  }
+}
+impl<'b> ::flatbuffers::Push for Place {
+    type Output = Place;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe { ::core::slice::from_raw_parts(self as *const Place as *const u8, <Self as ::flatbuffers::Push>::size()) };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for Place {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.in_buffer::<Self>(pos)
+  }
+}
+
+impl<'a> Place {
+  #[allow(clippy::too_many_arguments)]
+  pub fn new(
+    conversation: &ConversationId,
+    last_seq: u64,
+  ) -> Self {
+    let mut s = Self([0; 24]);
+    s.set_conversation(conversation);
+    s.set_last_seq(last_seq);
+    s
+  }
+
+  pub fn conversation(&self) -> &ConversationId {
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid struct in this slot
+    unsafe { &*(self.0[0..].as_ptr() as *const ConversationId) }
+  }
+
+  #[allow(clippy::identity_op)]
+  pub fn set_conversation(&mut self, x: &ConversationId) {
+    self.0[0..0 + 16].copy_from_slice(&x.0)
+  }
+
+  pub fn last_seq(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[16..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_last_seq(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[16..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+}
+
+/// How far the reporting device is in a conversation. Watermarks never go down.
+// struct Receipt, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct Receipt(pub [u8; 32]);
+impl Default for Receipt { 
+  fn default() -> Self { 
+    Self([0; 32])
+  }
+}
+impl ::core::fmt::Debug for Receipt {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    f.debug_struct("Receipt")
+      .field("conversation", &self.conversation())
+      .field("delivered_seq", &self.delivered_seq())
+      .field("read_seq", &self.read_seq())
+      .finish()
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for Receipt {}
+impl<'a> ::flatbuffers::Follow<'a> for Receipt {
+  type Inner = &'a Receipt;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { <&'a Receipt>::follow(buf, loc) }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a Receipt {
+  type Inner = &'a Receipt;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { ::flatbuffers::follow_cast_ref::<Receipt>(buf, loc) }
+  }
+}
+impl<'b> ::flatbuffers::Push for Receipt {
+    type Output = Receipt;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe { ::core::slice::from_raw_parts(self as *const Receipt as *const u8, <Self as ::flatbuffers::Push>::size()) };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for Receipt {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.in_buffer::<Self>(pos)
+  }
+}
+
+impl<'a> Receipt {
+  #[allow(clippy::too_many_arguments)]
+  pub fn new(
+    conversation: &ConversationId,
+    delivered_seq: u64,
+    read_seq: u64,
+  ) -> Self {
+    let mut s = Self([0; 32]);
+    s.set_conversation(conversation);
+    s.set_delivered_seq(delivered_seq);
+    s.set_read_seq(read_seq);
+    s
+  }
+
+  pub fn conversation(&self) -> &ConversationId {
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid struct in this slot
+    unsafe { &*(self.0[0..].as_ptr() as *const ConversationId) }
+  }
+
+  #[allow(clippy::identity_op)]
+  pub fn set_conversation(&mut self, x: &ConversationId) {
+    self.0[0..0 + 16].copy_from_slice(&x.0)
+  }
+
+  pub fn delivered_seq(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[16..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_delivered_seq(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[16..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn read_seq(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[24..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_read_seq(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[24..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+}
+
+/// How far a user is in a conversation: the highest of the user's devices.
+// struct UserReceipt, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct UserReceipt(pub [u8; 24]);
+impl Default for UserReceipt { 
+  fn default() -> Self { 
+    Self([0; 24])
+  }
+}
+impl ::core::fmt::Debug for UserReceipt {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    f.debug_struct("UserReceipt")
+      .field("user", &self.user())
+      .field("delivered_seq", &self.delivered_seq())
+      .field("read_seq", &self.read_seq())
+      .finish()
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for UserReceipt {}
+impl<'a> ::flatbuffers::Follow<'a> for UserReceipt {
+  type Inner = &'a UserReceipt;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { <&'a UserReceipt>::follow(buf, loc) }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a UserReceipt {
+  type Inner = &'a UserReceipt;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { ::flatbuffers::follow_cast_ref::<UserReceipt>(buf, loc) }
+  }
+}
+impl<'b> ::flatbuffers::Push for UserReceipt {
+    type Output = UserReceipt;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe { ::core::slice::from_raw_parts(self as *const UserReceipt as *const u8, <Self as ::flatbuffers::Push>::size()) };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for UserReceipt {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.in_buffer::<Self>(pos)
+  }
+}
+
+impl<'a> UserReceipt {
+  #[allow(clippy::too_many_arguments)]
+  pub fn new(
+    user: u64,
+    delivered_seq: u64,
+    read_seq: u64,
+  ) -> Self {
+    let mut s = Self([0; 24]);
+    s.set_user(user);
+    s.set_delivered_seq(delivered_seq);
+    s.set_read_seq(read_seq);
+    s
+  }
+
+  pub fn user(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[0..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_user(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[0..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn delivered_seq(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[8..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_delivered_seq(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[8..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn read_seq(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[16..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_read_seq(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[16..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+}
+
+/// A member of a conversation. `role`: 1 member, 2 admin.
+// struct Member, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct Member(pub [u8; 40]);
+impl Default for Member { 
+  fn default() -> Self { 
+    Self([0; 40])
+  }
+}
+impl ::core::fmt::Debug for Member {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    f.debug_struct("Member")
+      .field("user", &self.user())
+      .field("joined_seq", &self.joined_seq())
+      .field("delivered_seq", &self.delivered_seq())
+      .field("read_seq", &self.read_seq())
+      .field("role", &self.role())
+      .finish()
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for Member {}
+impl<'a> ::flatbuffers::Follow<'a> for Member {
+  type Inner = &'a Member;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { <&'a Member>::follow(buf, loc) }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a Member {
+  type Inner = &'a Member;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { ::flatbuffers::follow_cast_ref::<Member>(buf, loc) }
+  }
+}
+impl<'b> ::flatbuffers::Push for Member {
+    type Output = Member;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe { ::core::slice::from_raw_parts(self as *const Member as *const u8, <Self as ::flatbuffers::Push>::size()) };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for Member {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.in_buffer::<Self>(pos)
+  }
+}
+
+impl<'a> Member {
+  #[allow(clippy::too_many_arguments)]
+  pub fn new(
+    user: u64,
+    joined_seq: u64,
+    delivered_seq: u64,
+    read_seq: u64,
+    role: u8,
+  ) -> Self {
+    let mut s = Self([0; 40]);
+    s.set_user(user);
+    s.set_joined_seq(joined_seq);
+    s.set_delivered_seq(delivered_seq);
+    s.set_read_seq(read_seq);
+    s.set_role(role);
+    s
+  }
+
+  pub fn user(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[0..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_user(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[0..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn joined_seq(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[8..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_joined_seq(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[8..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn delivered_seq(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[16..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_delivered_seq(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[16..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn read_seq(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[24..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_read_seq(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[24..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn role(&self) -> u8 {
+    let mut mem = ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[32..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_role(&mut self, x: u8) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[32..].as_mut_ptr(),
+        ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+}
+
 pub enum HelloOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
@@ -965,6 +1603,13 @@ impl<'a> Opened<'a> {
   pub const VT_HIGH: ::flatbuffers::VOffsetT = 12;
   pub const VT_HIGH_MESSAGE_ID: ::flatbuffers::VOffsetT = 14;
   pub const VT_PEER: ::flatbuffers::VOffsetT = 16;
+  pub const VT_TITLE: ::flatbuffers::VOffsetT = 18;
+  pub const VT_MEMBERS: ::flatbuffers::VOffsetT = 20;
+  pub const VT_ROLE: ::flatbuffers::VOffsetT = 22;
+  pub const VT_JOINED_SEQ: ::flatbuffers::VOffsetT = 24;
+  pub const VT_LEFT_SEQ: ::flatbuffers::VOffsetT = 26;
+  pub const VT_DELIVERED_SEQ: ::flatbuffers::VOffsetT = 28;
+  pub const VT_READ_SEQ: ::flatbuffers::VOffsetT = 30;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -976,12 +1621,19 @@ impl<'a> Opened<'a> {
     args: &'args OpenedArgs<'args>
   ) -> ::flatbuffers::WIPOffset<Opened<'bldr>> {
     let mut builder = OpenedBuilder::new(_fbb);
+    builder.add_read_seq(args.read_seq);
+    builder.add_delivered_seq(args.delivered_seq);
+    builder.add_left_seq(args.left_seq);
+    builder.add_joined_seq(args.joined_seq);
     builder.add_peer(args.peer);
     builder.add_high_message_id(args.high_message_id);
     builder.add_high(args.high);
     builder.add_last_seq(args.last_seq);
     builder.add_epoch(args.epoch);
+    builder.add_members(args.members);
+    if let Some(x) = args.title { builder.add_title(x); }
     if let Some(x) = args.conversation { builder.add_conversation(x); }
+    builder.add_role(args.role);
     builder.add_kind(args.kind);
     builder.finish()
   }
@@ -1036,6 +1688,61 @@ impl<'a> Opened<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<u64>(Opened::VT_PEER, Some(0)).unwrap()}
   }
+  #[inline]
+  pub fn title(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Opened::VT_TITLE, None)}
+  }
+  /// Members there are.
+  #[inline]
+  pub fn members(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(Opened::VT_MEMBERS, Some(0)).unwrap()}
+  }
+  /// The caller's role; 0: no member any more.
+  #[inline]
+  pub fn role(&self) -> u8 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u8>(Opened::VT_ROLE, Some(0)).unwrap()}
+  }
+  /// The caller sees the messages from here on.
+  #[inline]
+  pub fn joined_seq(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Opened::VT_JOINED_SEQ, Some(0)).unwrap()}
+  }
+  /// The caller sees the messages up to here; 0: it is a member.
+  #[inline]
+  pub fn left_seq(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Opened::VT_LEFT_SEQ, Some(0)).unwrap()}
+  }
+  /// What this device has reported as delivered.
+  #[inline]
+  pub fn delivered_seq(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Opened::VT_DELIVERED_SEQ, Some(0)).unwrap()}
+  }
+  /// What the caller's devices have reported as read.
+  #[inline]
+  pub fn read_seq(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Opened::VT_READ_SEQ, Some(0)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Opened<'_> {
@@ -1051,6 +1758,13 @@ impl ::flatbuffers::Verifiable for Opened<'_> {
      .visit_field::<u64>("high", Self::VT_HIGH, false)?
      .visit_field::<u64>("high_message_id", Self::VT_HIGH_MESSAGE_ID, false)?
      .visit_field::<u64>("peer", Self::VT_PEER, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("title", Self::VT_TITLE, false)?
+     .visit_field::<u32>("members", Self::VT_MEMBERS, false)?
+     .visit_field::<u8>("role", Self::VT_ROLE, false)?
+     .visit_field::<u64>("joined_seq", Self::VT_JOINED_SEQ, false)?
+     .visit_field::<u64>("left_seq", Self::VT_LEFT_SEQ, false)?
+     .visit_field::<u64>("delivered_seq", Self::VT_DELIVERED_SEQ, false)?
+     .visit_field::<u64>("read_seq", Self::VT_READ_SEQ, false)?
      .finish();
     Ok(())
   }
@@ -1063,6 +1777,13 @@ pub struct OpenedArgs<'a> {
     pub high: u64,
     pub high_message_id: u64,
     pub peer: u64,
+    pub title: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub members: u32,
+    pub role: u8,
+    pub joined_seq: u64,
+    pub left_seq: u64,
+    pub delivered_seq: u64,
+    pub read_seq: u64,
 }
 impl<'a> Default for OpenedArgs<'a> {
   #[inline]
@@ -1075,6 +1796,13 @@ impl<'a> Default for OpenedArgs<'a> {
       high: 0,
       high_message_id: 0,
       peer: 0,
+      title: None,
+      members: 0,
+      role: 0,
+      joined_seq: 0,
+      left_seq: 0,
+      delivered_seq: 0,
+      read_seq: 0,
     }
   }
 }
@@ -1113,6 +1841,34 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> OpenedBuilder<'a, 'b, A> {
     self.fbb_.push_slot::<u64>(Opened::VT_PEER, peer, 0);
   }
   #[inline]
+  pub fn add_title(&mut self, title: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Opened::VT_TITLE, title);
+  }
+  #[inline]
+  pub fn add_members(&mut self, members: u32) {
+    self.fbb_.push_slot::<u32>(Opened::VT_MEMBERS, members, 0);
+  }
+  #[inline]
+  pub fn add_role(&mut self, role: u8) {
+    self.fbb_.push_slot::<u8>(Opened::VT_ROLE, role, 0);
+  }
+  #[inline]
+  pub fn add_joined_seq(&mut self, joined_seq: u64) {
+    self.fbb_.push_slot::<u64>(Opened::VT_JOINED_SEQ, joined_seq, 0);
+  }
+  #[inline]
+  pub fn add_left_seq(&mut self, left_seq: u64) {
+    self.fbb_.push_slot::<u64>(Opened::VT_LEFT_SEQ, left_seq, 0);
+  }
+  #[inline]
+  pub fn add_delivered_seq(&mut self, delivered_seq: u64) {
+    self.fbb_.push_slot::<u64>(Opened::VT_DELIVERED_SEQ, delivered_seq, 0);
+  }
+  #[inline]
+  pub fn add_read_seq(&mut self, read_seq: u64) {
+    self.fbb_.push_slot::<u64>(Opened::VT_READ_SEQ, read_seq, 0);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> OpenedBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     OpenedBuilder {
@@ -1137,6 +1893,13 @@ impl ::core::fmt::Debug for Opened<'_> {
       ds.field("high", &self.high());
       ds.field("high_message_id", &self.high_message_id());
       ds.field("peer", &self.peer());
+      ds.field("title", &self.title());
+      ds.field("members", &self.members());
+      ds.field("role", &self.role());
+      ds.field("joined_seq", &self.joined_seq());
+      ds.field("left_seq", &self.left_seq());
+      ds.field("delivered_seq", &self.delivered_seq());
+      ds.field("read_seq", &self.read_seq());
       ds.finish()
   }
 }
@@ -2286,123 +3049,159 @@ impl ::core::fmt::Debug for HistoryPage<'_> {
       ds.finish()
   }
 }
-pub enum ListOffset {}
+pub enum SyncOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
-/// The caller's conversations, in order of their ids, from behind `after`.
-pub struct List<'a> {
+/// The caller's conversations that changed behind `position`, the latest change first, those below `below` only (0: from the
+/// newest on). `stored`: behind the position that this device has stored with Report, instead of `position`.
+pub struct Sync<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }
 
-impl<'a> ::flatbuffers::Follow<'a> for List<'a> {
-  type Inner = List<'a>;
+impl<'a> ::flatbuffers::Follow<'a> for Sync<'a> {
+  type Inner = Sync<'a>;
   #[inline]
   unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
     Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
   }
 }
 
-impl<'a> List<'a> {
-  pub const VT_AFTER: ::flatbuffers::VOffsetT = 4;
-  pub const VT_LIMIT: ::flatbuffers::VOffsetT = 6;
+impl<'a> Sync<'a> {
+  pub const VT_POSITION: ::flatbuffers::VOffsetT = 4;
+  pub const VT_BELOW: ::flatbuffers::VOffsetT = 6;
+  pub const VT_LIMIT: ::flatbuffers::VOffsetT = 8;
+  pub const VT_STORED: ::flatbuffers::VOffsetT = 10;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
-    List { _tab: table }
+    Sync { _tab: table }
   }
   #[allow(unused_mut)]
   pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
     _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
-    args: &'args ListArgs<'args>
-  ) -> ::flatbuffers::WIPOffset<List<'bldr>> {
-    let mut builder = ListBuilder::new(_fbb);
-    if let Some(x) = args.after { builder.add_after(x); }
+    args: &'args SyncArgs
+  ) -> ::flatbuffers::WIPOffset<Sync<'bldr>> {
+    let mut builder = SyncBuilder::new(_fbb);
+    builder.add_below(args.below);
+    builder.add_position(args.position);
     builder.add_limit(args.limit);
+    builder.add_stored(args.stored);
     builder.finish()
   }
 
 
   #[inline]
-  pub fn after(&self) -> Option<&'a ConversationId> {
+  pub fn position(&self) -> u64 {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<ConversationId>(List::VT_AFTER, None)}
+    unsafe { self._tab.get::<u64>(Sync::VT_POSITION, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn below(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Sync::VT_BELOW, Some(0)).unwrap()}
   }
   #[inline]
   pub fn limit(&self) -> u16 {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<u16>(List::VT_LIMIT, Some(0)).unwrap()}
+    unsafe { self._tab.get::<u16>(Sync::VT_LIMIT, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn stored(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(Sync::VT_STORED, Some(false)).unwrap()}
   }
 }
 
-impl ::flatbuffers::Verifiable for List<'_> {
+impl ::flatbuffers::Verifiable for Sync<'_> {
   #[inline]
   fn run_verifier(
     v: &mut ::flatbuffers::Verifier, pos: usize
   ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
     v.visit_table(pos)?
-     .visit_field::<ConversationId>("after", Self::VT_AFTER, false)?
+     .visit_field::<u64>("position", Self::VT_POSITION, false)?
+     .visit_field::<u64>("below", Self::VT_BELOW, false)?
      .visit_field::<u16>("limit", Self::VT_LIMIT, false)?
+     .visit_field::<bool>("stored", Self::VT_STORED, false)?
      .finish();
     Ok(())
   }
 }
-pub struct ListArgs<'a> {
-    pub after: Option<&'a ConversationId>,
+pub struct SyncArgs {
+    pub position: u64,
+    pub below: u64,
     pub limit: u16,
+    pub stored: bool,
 }
-impl<'a> Default for ListArgs<'a> {
+impl<'a> Default for SyncArgs {
   #[inline]
   fn default() -> Self {
-    ListArgs {
-      after: None,
+    SyncArgs {
+      position: 0,
+      below: 0,
       limit: 0,
+      stored: false,
     }
   }
 }
 
-pub struct ListBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+pub struct SyncBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
   fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
   start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
 }
-impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ListBuilder<'a, 'b, A> {
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> SyncBuilder<'a, 'b, A> {
   #[inline]
-  pub fn add_after(&mut self, after: &ConversationId) {
-    self.fbb_.push_slot_always::<&ConversationId>(List::VT_AFTER, after);
+  pub fn add_position(&mut self, position: u64) {
+    self.fbb_.push_slot::<u64>(Sync::VT_POSITION, position, 0);
+  }
+  #[inline]
+  pub fn add_below(&mut self, below: u64) {
+    self.fbb_.push_slot::<u64>(Sync::VT_BELOW, below, 0);
   }
   #[inline]
   pub fn add_limit(&mut self, limit: u16) {
-    self.fbb_.push_slot::<u16>(List::VT_LIMIT, limit, 0);
+    self.fbb_.push_slot::<u16>(Sync::VT_LIMIT, limit, 0);
   }
   #[inline]
-  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ListBuilder<'a, 'b, A> {
+  pub fn add_stored(&mut self, stored: bool) {
+    self.fbb_.push_slot::<bool>(Sync::VT_STORED, stored, false);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> SyncBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
-    ListBuilder {
+    SyncBuilder {
       fbb_: _fbb,
       start_: start,
     }
   }
   #[inline]
-  pub fn finish(self) -> ::flatbuffers::WIPOffset<List<'a>> {
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Sync<'a>> {
     let o = self.fbb_.end_table(self.start_);
     ::flatbuffers::WIPOffset::new(o.value())
   }
 }
 
-impl ::core::fmt::Debug for List<'_> {
+impl ::core::fmt::Debug for Sync<'_> {
   fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-    let mut ds = f.debug_struct("List");
-      ds.field("after", &self.after());
+    let mut ds = f.debug_struct("Sync");
+      ds.field("position", &self.position());
+      ds.field("below", &self.below());
       ds.field("limit", &self.limit());
+      ds.field("stored", &self.stored());
       ds.finish()
   }
 }
 pub enum SummaryOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
+/// A conversation of the caller's list. `user_seq` is the number of its latest change.
 pub struct Summary<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }
@@ -2420,6 +3219,11 @@ impl<'a> Summary<'a> {
   pub const VT_KIND: ::flatbuffers::VOffsetT = 6;
   pub const VT_PEER: ::flatbuffers::VOffsetT = 8;
   pub const VT_LAST_SEQ: ::flatbuffers::VOffsetT = 10;
+  pub const VT_USER_SEQ: ::flatbuffers::VOffsetT = 12;
+  pub const VT_READ_SEQ: ::flatbuffers::VOffsetT = 14;
+  pub const VT_JOINED_SEQ: ::flatbuffers::VOffsetT = 16;
+  pub const VT_LEFT_SEQ: ::flatbuffers::VOffsetT = 18;
+  pub const VT_TITLE: ::flatbuffers::VOffsetT = 20;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -2431,8 +3235,13 @@ impl<'a> Summary<'a> {
     args: &'args SummaryArgs<'args>
   ) -> ::flatbuffers::WIPOffset<Summary<'bldr>> {
     let mut builder = SummaryBuilder::new(_fbb);
+    builder.add_left_seq(args.left_seq);
+    builder.add_joined_seq(args.joined_seq);
+    builder.add_read_seq(args.read_seq);
+    builder.add_user_seq(args.user_seq);
     builder.add_last_seq(args.last_seq);
     builder.add_peer(args.peer);
+    if let Some(x) = args.title { builder.add_title(x); }
     if let Some(x) = args.conversation { builder.add_conversation(x); }
     builder.add_kind(args.kind);
     builder.finish()
@@ -2467,6 +3276,42 @@ impl<'a> Summary<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<u64>(Summary::VT_LAST_SEQ, Some(0)).unwrap()}
   }
+  #[inline]
+  pub fn user_seq(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Summary::VT_USER_SEQ, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn read_seq(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Summary::VT_READ_SEQ, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn joined_seq(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Summary::VT_JOINED_SEQ, Some(0)).unwrap()}
+  }
+  /// The caller sees nothing behind this; 0: it is a member.
+  #[inline]
+  pub fn left_seq(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Summary::VT_LEFT_SEQ, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn title(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Summary::VT_TITLE, None)}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Summary<'_> {
@@ -2479,6 +3324,11 @@ impl ::flatbuffers::Verifiable for Summary<'_> {
      .visit_field::<u8>("kind", Self::VT_KIND, false)?
      .visit_field::<u64>("peer", Self::VT_PEER, false)?
      .visit_field::<u64>("last_seq", Self::VT_LAST_SEQ, false)?
+     .visit_field::<u64>("user_seq", Self::VT_USER_SEQ, false)?
+     .visit_field::<u64>("read_seq", Self::VT_READ_SEQ, false)?
+     .visit_field::<u64>("joined_seq", Self::VT_JOINED_SEQ, false)?
+     .visit_field::<u64>("left_seq", Self::VT_LEFT_SEQ, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("title", Self::VT_TITLE, false)?
      .finish();
     Ok(())
   }
@@ -2488,6 +3338,11 @@ pub struct SummaryArgs<'a> {
     pub kind: u8,
     pub peer: u64,
     pub last_seq: u64,
+    pub user_seq: u64,
+    pub read_seq: u64,
+    pub joined_seq: u64,
+    pub left_seq: u64,
+    pub title: Option<::flatbuffers::WIPOffset<&'a str>>,
 }
 impl<'a> Default for SummaryArgs<'a> {
   #[inline]
@@ -2497,6 +3352,11 @@ impl<'a> Default for SummaryArgs<'a> {
       kind: 0,
       peer: 0,
       last_seq: 0,
+      user_seq: 0,
+      read_seq: 0,
+      joined_seq: 0,
+      left_seq: 0,
+      title: None,
     }
   }
 }
@@ -2523,6 +3383,26 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> SummaryBuilder<'a, 'b, A> {
     self.fbb_.push_slot::<u64>(Summary::VT_LAST_SEQ, last_seq, 0);
   }
   #[inline]
+  pub fn add_user_seq(&mut self, user_seq: u64) {
+    self.fbb_.push_slot::<u64>(Summary::VT_USER_SEQ, user_seq, 0);
+  }
+  #[inline]
+  pub fn add_read_seq(&mut self, read_seq: u64) {
+    self.fbb_.push_slot::<u64>(Summary::VT_READ_SEQ, read_seq, 0);
+  }
+  #[inline]
+  pub fn add_joined_seq(&mut self, joined_seq: u64) {
+    self.fbb_.push_slot::<u64>(Summary::VT_JOINED_SEQ, joined_seq, 0);
+  }
+  #[inline]
+  pub fn add_left_seq(&mut self, left_seq: u64) {
+    self.fbb_.push_slot::<u64>(Summary::VT_LEFT_SEQ, left_seq, 0);
+  }
+  #[inline]
+  pub fn add_title(&mut self, title: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Summary::VT_TITLE, title);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> SummaryBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     SummaryBuilder {
@@ -2544,120 +3424,177 @@ impl ::core::fmt::Debug for Summary<'_> {
       ds.field("kind", &self.kind());
       ds.field("peer", &self.peer());
       ds.field("last_seq", &self.last_seq());
+      ds.field("user_seq", &self.user_seq());
+      ds.field("read_seq", &self.read_seq());
+      ds.field("joined_seq", &self.joined_seq());
+      ds.field("left_seq", &self.left_seq());
+      ds.field("title", &self.title());
       ds.finish()
   }
 }
-pub enum ListedOffset {}
+pub enum SyncedOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
-/// Answer to List.
-pub struct Listed<'a> {
+/// Answer to Sync. Once all pages are there, `to` of the first is the new position. `more`: go on with `below` = the lowest
+/// user_seq of this page. `resync`: the position means nothing here; this is the whole list.
+pub struct Synced<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }
 
-impl<'a> ::flatbuffers::Follow<'a> for Listed<'a> {
-  type Inner = Listed<'a>;
+impl<'a> ::flatbuffers::Follow<'a> for Synced<'a> {
+  type Inner = Synced<'a>;
   #[inline]
   unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
     Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
   }
 }
 
-impl<'a> Listed<'a> {
-  pub const VT_CONVERSATIONS: ::flatbuffers::VOffsetT = 4;
-  pub const VT_MORE: ::flatbuffers::VOffsetT = 6;
+impl<'a> Synced<'a> {
+  pub const VT_FROM: ::flatbuffers::VOffsetT = 4;
+  pub const VT_TO: ::flatbuffers::VOffsetT = 6;
+  pub const VT_CONVERSATIONS: ::flatbuffers::VOffsetT = 8;
+  pub const VT_MORE: ::flatbuffers::VOffsetT = 10;
+  pub const VT_RESYNC: ::flatbuffers::VOffsetT = 12;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
-    Listed { _tab: table }
+    Synced { _tab: table }
   }
   #[allow(unused_mut)]
   pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
     _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
-    args: &'args ListedArgs<'args>
-  ) -> ::flatbuffers::WIPOffset<Listed<'bldr>> {
-    let mut builder = ListedBuilder::new(_fbb);
+    args: &'args SyncedArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Synced<'bldr>> {
+    let mut builder = SyncedBuilder::new(_fbb);
+    builder.add_to(args.to);
+    builder.add_from(args.from);
     if let Some(x) = args.conversations { builder.add_conversations(x); }
+    builder.add_resync(args.resync);
     builder.add_more(args.more);
     builder.finish()
   }
 
 
   #[inline]
+  pub fn from(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Synced::VT_FROM, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn to(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Synced::VT_TO, Some(0)).unwrap()}
+  }
+  #[inline]
   pub fn conversations(&self) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Summary<'a>>>> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Summary>>>>(Listed::VT_CONVERSATIONS, None)}
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Summary>>>>(Synced::VT_CONVERSATIONS, None)}
   }
   #[inline]
   pub fn more(&self) -> bool {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<bool>(Listed::VT_MORE, Some(false)).unwrap()}
+    unsafe { self._tab.get::<bool>(Synced::VT_MORE, Some(false)).unwrap()}
+  }
+  #[inline]
+  pub fn resync(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(Synced::VT_RESYNC, Some(false)).unwrap()}
   }
 }
 
-impl ::flatbuffers::Verifiable for Listed<'_> {
+impl ::flatbuffers::Verifiable for Synced<'_> {
   #[inline]
   fn run_verifier(
     v: &mut ::flatbuffers::Verifier, pos: usize
   ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
     v.visit_table(pos)?
+     .visit_field::<u64>("from", Self::VT_FROM, false)?
+     .visit_field::<u64>("to", Self::VT_TO, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<Summary>>>>("conversations", Self::VT_CONVERSATIONS, false)?
      .visit_field::<bool>("more", Self::VT_MORE, false)?
+     .visit_field::<bool>("resync", Self::VT_RESYNC, false)?
      .finish();
     Ok(())
   }
 }
-pub struct ListedArgs<'a> {
+pub struct SyncedArgs<'a> {
+    pub from: u64,
+    pub to: u64,
     pub conversations: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Summary<'a>>>>>,
     pub more: bool,
+    pub resync: bool,
 }
-impl<'a> Default for ListedArgs<'a> {
+impl<'a> Default for SyncedArgs<'a> {
   #[inline]
   fn default() -> Self {
-    ListedArgs {
+    SyncedArgs {
+      from: 0,
+      to: 0,
       conversations: None,
       more: false,
+      resync: false,
     }
   }
 }
 
-pub struct ListedBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+pub struct SyncedBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
   fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
   start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
 }
-impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ListedBuilder<'a, 'b, A> {
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> SyncedBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_from(&mut self, from: u64) {
+    self.fbb_.push_slot::<u64>(Synced::VT_FROM, from, 0);
+  }
+  #[inline]
+  pub fn add_to(&mut self, to: u64) {
+    self.fbb_.push_slot::<u64>(Synced::VT_TO, to, 0);
+  }
   #[inline]
   pub fn add_conversations(&mut self, conversations: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , ::flatbuffers::ForwardsUOffset<Summary<'b >>>>) {
-    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Listed::VT_CONVERSATIONS, conversations);
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Synced::VT_CONVERSATIONS, conversations);
   }
   #[inline]
   pub fn add_more(&mut self, more: bool) {
-    self.fbb_.push_slot::<bool>(Listed::VT_MORE, more, false);
+    self.fbb_.push_slot::<bool>(Synced::VT_MORE, more, false);
   }
   #[inline]
-  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ListedBuilder<'a, 'b, A> {
+  pub fn add_resync(&mut self, resync: bool) {
+    self.fbb_.push_slot::<bool>(Synced::VT_RESYNC, resync, false);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> SyncedBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
-    ListedBuilder {
+    SyncedBuilder {
       fbb_: _fbb,
       start_: start,
     }
   }
   #[inline]
-  pub fn finish(self) -> ::flatbuffers::WIPOffset<Listed<'a>> {
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Synced<'a>> {
     let o = self.fbb_.end_table(self.start_);
     ::flatbuffers::WIPOffset::new(o.value())
   }
 }
 
-impl ::core::fmt::Debug for Listed<'_> {
+impl ::core::fmt::Debug for Synced<'_> {
   fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-    let mut ds = f.debug_struct("Listed");
+    let mut ds = f.debug_struct("Synced");
+      ds.field("from", &self.from());
+      ds.field("to", &self.to());
       ds.field("conversations", &self.conversations());
       ds.field("more", &self.more());
+      ds.field("resync", &self.resync());
       ds.finish()
   }
 }
@@ -3097,6 +4034,1492 @@ impl ::core::fmt::Debug for GoAway<'_> {
     let mut ds = f.debug_struct("GoAway");
       ds.field("reason", &self.reason());
       ds.field("retry_after_ms", &self.retry_after_ms());
+      ds.finish()
+  }
+}
+pub enum CreateGroupOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// Makes a group of the caller, its admin, and `members`. The same nonce is the same group.
+pub struct CreateGroup<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for CreateGroup<'a> {
+  type Inner = CreateGroup<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> CreateGroup<'a> {
+  pub const VT_NONCE: ::flatbuffers::VOffsetT = 4;
+  pub const VT_TITLE: ::flatbuffers::VOffsetT = 6;
+  pub const VT_MEMBERS: ::flatbuffers::VOffsetT = 8;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    CreateGroup { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args CreateGroupArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<CreateGroup<'bldr>> {
+    let mut builder = CreateGroupBuilder::new(_fbb);
+    builder.add_nonce(args.nonce);
+    if let Some(x) = args.members { builder.add_members(x); }
+    if let Some(x) = args.title { builder.add_title(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn nonce(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(CreateGroup::VT_NONCE, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn title(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(CreateGroup::VT_TITLE, None)}
+  }
+  #[inline]
+  pub fn members(&self) -> Option<::flatbuffers::Vector<'a, u64>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u64>>>(CreateGroup::VT_MEMBERS, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for CreateGroup<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("nonce", Self::VT_NONCE, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("title", Self::VT_TITLE, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u64>>>("members", Self::VT_MEMBERS, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct CreateGroupArgs<'a> {
+    pub nonce: u64,
+    pub title: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub members: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u64>>>,
+}
+impl<'a> Default for CreateGroupArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    CreateGroupArgs {
+      nonce: 0,
+      title: None,
+      members: None,
+    }
+  }
+}
+
+pub struct CreateGroupBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> CreateGroupBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_nonce(&mut self, nonce: u64) {
+    self.fbb_.push_slot::<u64>(CreateGroup::VT_NONCE, nonce, 0);
+  }
+  #[inline]
+  pub fn add_title(&mut self, title: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(CreateGroup::VT_TITLE, title);
+  }
+  #[inline]
+  pub fn add_members(&mut self, members: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u64>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(CreateGroup::VT_MEMBERS, members);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> CreateGroupBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    CreateGroupBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<CreateGroup<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for CreateGroup<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("CreateGroup");
+      ds.field("nonce", &self.nonce());
+      ds.field("title", &self.title());
+      ds.field("members", &self.members());
+      ds.finish()
+  }
+}
+pub enum ChangeMembersOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// Adds users to a group or removes them; removing oneself is leaving. `change` as in MembershipChange.
+pub struct ChangeMembers<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for ChangeMembers<'a> {
+  type Inner = ChangeMembers<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> ChangeMembers<'a> {
+  pub const VT_CONVERSATION: ::flatbuffers::VOffsetT = 4;
+  pub const VT_CHANGE: ::flatbuffers::VOffsetT = 6;
+  pub const VT_USERS: ::flatbuffers::VOffsetT = 8;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    ChangeMembers { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ChangeMembersArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<ChangeMembers<'bldr>> {
+    let mut builder = ChangeMembersBuilder::new(_fbb);
+    if let Some(x) = args.users { builder.add_users(x); }
+    if let Some(x) = args.conversation { builder.add_conversation(x); }
+    builder.add_change(args.change);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn conversation(&self) -> Option<&'a ConversationId> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<ConversationId>(ChangeMembers::VT_CONVERSATION, None)}
+  }
+  #[inline]
+  pub fn change(&self) -> u8 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u8>(ChangeMembers::VT_CHANGE, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn users(&self) -> Option<::flatbuffers::Vector<'a, u64>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u64>>>(ChangeMembers::VT_USERS, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for ChangeMembers<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<ConversationId>("conversation", Self::VT_CONVERSATION, false)?
+     .visit_field::<u8>("change", Self::VT_CHANGE, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u64>>>("users", Self::VT_USERS, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ChangeMembersArgs<'a> {
+    pub conversation: Option<&'a ConversationId>,
+    pub change: u8,
+    pub users: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u64>>>,
+}
+impl<'a> Default for ChangeMembersArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    ChangeMembersArgs {
+      conversation: None,
+      change: 0,
+      users: None,
+    }
+  }
+}
+
+pub struct ChangeMembersBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ChangeMembersBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_conversation(&mut self, conversation: &ConversationId) {
+    self.fbb_.push_slot_always::<&ConversationId>(ChangeMembers::VT_CONVERSATION, conversation);
+  }
+  #[inline]
+  pub fn add_change(&mut self, change: u8) {
+    self.fbb_.push_slot::<u8>(ChangeMembers::VT_CHANGE, change, 0);
+  }
+  #[inline]
+  pub fn add_users(&mut self, users: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u64>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ChangeMembers::VT_USERS, users);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ChangeMembersBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ChangeMembersBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<ChangeMembers<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for ChangeMembers<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("ChangeMembers");
+      ds.field("conversation", &self.conversation());
+      ds.field("change", &self.change());
+      ds.field("users", &self.users());
+      ds.finish()
+  }
+}
+pub enum MembersChangedOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// Answer to ChangeMembers: the seq of the change; 0: there was nothing to change.
+pub struct MembersChanged<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for MembersChanged<'a> {
+  type Inner = MembersChanged<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> MembersChanged<'a> {
+  pub const VT_CONVERSATION: ::flatbuffers::VOffsetT = 4;
+  pub const VT_EPOCH: ::flatbuffers::VOffsetT = 6;
+  pub const VT_SEQ: ::flatbuffers::VOffsetT = 8;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    MembersChanged { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args MembersChangedArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<MembersChanged<'bldr>> {
+    let mut builder = MembersChangedBuilder::new(_fbb);
+    builder.add_seq(args.seq);
+    builder.add_epoch(args.epoch);
+    if let Some(x) = args.conversation { builder.add_conversation(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn conversation(&self) -> Option<&'a ConversationId> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<ConversationId>(MembersChanged::VT_CONVERSATION, None)}
+  }
+  #[inline]
+  pub fn epoch(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(MembersChanged::VT_EPOCH, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn seq(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(MembersChanged::VT_SEQ, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for MembersChanged<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<ConversationId>("conversation", Self::VT_CONVERSATION, false)?
+     .visit_field::<u64>("epoch", Self::VT_EPOCH, false)?
+     .visit_field::<u64>("seq", Self::VT_SEQ, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct MembersChangedArgs<'a> {
+    pub conversation: Option<&'a ConversationId>,
+    pub epoch: u64,
+    pub seq: u64,
+}
+impl<'a> Default for MembersChangedArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    MembersChangedArgs {
+      conversation: None,
+      epoch: 0,
+      seq: 0,
+    }
+  }
+}
+
+pub struct MembersChangedBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> MembersChangedBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_conversation(&mut self, conversation: &ConversationId) {
+    self.fbb_.push_slot_always::<&ConversationId>(MembersChanged::VT_CONVERSATION, conversation);
+  }
+  #[inline]
+  pub fn add_epoch(&mut self, epoch: u64) {
+    self.fbb_.push_slot::<u64>(MembersChanged::VT_EPOCH, epoch, 0);
+  }
+  #[inline]
+  pub fn add_seq(&mut self, seq: u64) {
+    self.fbb_.push_slot::<u64>(MembersChanged::VT_SEQ, seq, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> MembersChangedBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    MembersChangedBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<MembersChanged<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for MembersChanged<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("MembersChanged");
+      ds.field("conversation", &self.conversation());
+      ds.field("epoch", &self.epoch());
+      ds.field("seq", &self.seq());
+      ds.finish()
+  }
+}
+pub enum MembersOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// The members of a conversation, in order of user, from behind `after`.
+pub struct Members<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Members<'a> {
+  type Inner = Members<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Members<'a> {
+  pub const VT_CONVERSATION: ::flatbuffers::VOffsetT = 4;
+  pub const VT_AFTER: ::flatbuffers::VOffsetT = 6;
+  pub const VT_LIMIT: ::flatbuffers::VOffsetT = 8;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Members { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args MembersArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Members<'bldr>> {
+    let mut builder = MembersBuilder::new(_fbb);
+    builder.add_after(args.after);
+    if let Some(x) = args.conversation { builder.add_conversation(x); }
+    builder.add_limit(args.limit);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn conversation(&self) -> Option<&'a ConversationId> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<ConversationId>(Members::VT_CONVERSATION, None)}
+  }
+  #[inline]
+  pub fn after(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Members::VT_AFTER, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn limit(&self) -> u16 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u16>(Members::VT_LIMIT, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Members<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<ConversationId>("conversation", Self::VT_CONVERSATION, false)?
+     .visit_field::<u64>("after", Self::VT_AFTER, false)?
+     .visit_field::<u16>("limit", Self::VT_LIMIT, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct MembersArgs<'a> {
+    pub conversation: Option<&'a ConversationId>,
+    pub after: u64,
+    pub limit: u16,
+}
+impl<'a> Default for MembersArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    MembersArgs {
+      conversation: None,
+      after: 0,
+      limit: 0,
+    }
+  }
+}
+
+pub struct MembersBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> MembersBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_conversation(&mut self, conversation: &ConversationId) {
+    self.fbb_.push_slot_always::<&ConversationId>(Members::VT_CONVERSATION, conversation);
+  }
+  #[inline]
+  pub fn add_after(&mut self, after: u64) {
+    self.fbb_.push_slot::<u64>(Members::VT_AFTER, after, 0);
+  }
+  #[inline]
+  pub fn add_limit(&mut self, limit: u16) {
+    self.fbb_.push_slot::<u16>(Members::VT_LIMIT, limit, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> MembersBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    MembersBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Members<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Members<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Members");
+      ds.field("conversation", &self.conversation());
+      ds.field("after", &self.after());
+      ds.field("limit", &self.limit());
+      ds.finish()
+  }
+}
+pub enum MembersPageOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// Answer to Members.
+pub struct MembersPage<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for MembersPage<'a> {
+  type Inner = MembersPage<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> MembersPage<'a> {
+  pub const VT_CONVERSATION: ::flatbuffers::VOffsetT = 4;
+  pub const VT_TITLE: ::flatbuffers::VOffsetT = 6;
+  pub const VT_MEMBERS: ::flatbuffers::VOffsetT = 8;
+  pub const VT_MORE: ::flatbuffers::VOffsetT = 10;
+  pub const VT_LAST_SEQ: ::flatbuffers::VOffsetT = 12;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    MembersPage { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args MembersPageArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<MembersPage<'bldr>> {
+    let mut builder = MembersPageBuilder::new(_fbb);
+    builder.add_last_seq(args.last_seq);
+    if let Some(x) = args.members { builder.add_members(x); }
+    if let Some(x) = args.title { builder.add_title(x); }
+    if let Some(x) = args.conversation { builder.add_conversation(x); }
+    builder.add_more(args.more);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn conversation(&self) -> Option<&'a ConversationId> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<ConversationId>(MembersPage::VT_CONVERSATION, None)}
+  }
+  #[inline]
+  pub fn title(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(MembersPage::VT_TITLE, None)}
+  }
+  #[inline]
+  pub fn members(&self) -> Option<::flatbuffers::Vector<'a, Member>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, Member>>>(MembersPage::VT_MEMBERS, None)}
+  }
+  #[inline]
+  pub fn more(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(MembersPage::VT_MORE, Some(false)).unwrap()}
+  }
+  #[inline]
+  pub fn last_seq(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(MembersPage::VT_LAST_SEQ, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for MembersPage<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<ConversationId>("conversation", Self::VT_CONVERSATION, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("title", Self::VT_TITLE, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Member>>>("members", Self::VT_MEMBERS, false)?
+     .visit_field::<bool>("more", Self::VT_MORE, false)?
+     .visit_field::<u64>("last_seq", Self::VT_LAST_SEQ, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct MembersPageArgs<'a> {
+    pub conversation: Option<&'a ConversationId>,
+    pub title: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub members: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Member>>>,
+    pub more: bool,
+    pub last_seq: u64,
+}
+impl<'a> Default for MembersPageArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    MembersPageArgs {
+      conversation: None,
+      title: None,
+      members: None,
+      more: false,
+      last_seq: 0,
+    }
+  }
+}
+
+pub struct MembersPageBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> MembersPageBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_conversation(&mut self, conversation: &ConversationId) {
+    self.fbb_.push_slot_always::<&ConversationId>(MembersPage::VT_CONVERSATION, conversation);
+  }
+  #[inline]
+  pub fn add_title(&mut self, title: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(MembersPage::VT_TITLE, title);
+  }
+  #[inline]
+  pub fn add_members(&mut self, members: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , Member>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(MembersPage::VT_MEMBERS, members);
+  }
+  #[inline]
+  pub fn add_more(&mut self, more: bool) {
+    self.fbb_.push_slot::<bool>(MembersPage::VT_MORE, more, false);
+  }
+  #[inline]
+  pub fn add_last_seq(&mut self, last_seq: u64) {
+    self.fbb_.push_slot::<u64>(MembersPage::VT_LAST_SEQ, last_seq, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> MembersPageBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    MembersPageBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<MembersPage<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for MembersPage<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("MembersPage");
+      ds.field("conversation", &self.conversation());
+      ds.field("title", &self.title());
+      ds.field("members", &self.members());
+      ds.field("more", &self.more());
+      ds.field("last_seq", &self.last_seq());
+      ds.finish()
+  }
+}
+pub enum ReportOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// What this device has: watermarks, and the position up to which it has stored everything (0: none to report).
+pub struct Report<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Report<'a> {
+  type Inner = Report<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Report<'a> {
+  pub const VT_POSITION: ::flatbuffers::VOffsetT = 4;
+  pub const VT_RECEIPTS: ::flatbuffers::VOffsetT = 6;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Report { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ReportArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Report<'bldr>> {
+    let mut builder = ReportBuilder::new(_fbb);
+    builder.add_position(args.position);
+    if let Some(x) = args.receipts { builder.add_receipts(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn position(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Report::VT_POSITION, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn receipts(&self) -> Option<::flatbuffers::Vector<'a, Receipt>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, Receipt>>>(Report::VT_RECEIPTS, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Report<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("position", Self::VT_POSITION, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Receipt>>>("receipts", Self::VT_RECEIPTS, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ReportArgs<'a> {
+    pub position: u64,
+    pub receipts: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Receipt>>>,
+}
+impl<'a> Default for ReportArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    ReportArgs {
+      position: 0,
+      receipts: None,
+    }
+  }
+}
+
+pub struct ReportBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ReportBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_position(&mut self, position: u64) {
+    self.fbb_.push_slot::<u64>(Report::VT_POSITION, position, 0);
+  }
+  #[inline]
+  pub fn add_receipts(&mut self, receipts: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , Receipt>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Report::VT_RECEIPTS, receipts);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ReportBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ReportBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Report<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Report<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Report");
+      ds.field("position", &self.position());
+      ds.field("receipts", &self.receipts());
+      ds.finish()
+  }
+}
+pub enum DoneOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// Answer to a request that asks for nothing back.
+pub struct Done<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Done<'a> {
+  type Inner = Done<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Done<'a> {
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Done { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    _args: &'args DoneArgs
+  ) -> ::flatbuffers::WIPOffset<Done<'bldr>> {
+    let mut builder = DoneBuilder::new(_fbb);
+    builder.finish()
+  }
+
+}
+
+impl ::flatbuffers::Verifiable for Done<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct DoneArgs {
+}
+impl<'a> Default for DoneArgs {
+  #[inline]
+  fn default() -> Self {
+    DoneArgs {
+    }
+  }
+}
+
+pub struct DoneBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> DoneBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> DoneBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    DoneBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Done<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Done<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Done");
+      ds.finish()
+  }
+}
+pub enum AdvancedOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// Pushed behind the messages it speaks of: from one position of the caller's list to another these changed.
+pub struct Advanced<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Advanced<'a> {
+  type Inner = Advanced<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Advanced<'a> {
+  pub const VT_FROM: ::flatbuffers::VOffsetT = 4;
+  pub const VT_TO: ::flatbuffers::VOffsetT = 6;
+  pub const VT_CONVERSATIONS: ::flatbuffers::VOffsetT = 8;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Advanced { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args AdvancedArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Advanced<'bldr>> {
+    let mut builder = AdvancedBuilder::new(_fbb);
+    builder.add_to(args.to);
+    builder.add_from(args.from);
+    if let Some(x) = args.conversations { builder.add_conversations(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn from(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Advanced::VT_FROM, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn to(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Advanced::VT_TO, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn conversations(&self) -> Option<::flatbuffers::Vector<'a, Place>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, Place>>>(Advanced::VT_CONVERSATIONS, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Advanced<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("from", Self::VT_FROM, false)?
+     .visit_field::<u64>("to", Self::VT_TO, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Place>>>("conversations", Self::VT_CONVERSATIONS, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct AdvancedArgs<'a> {
+    pub from: u64,
+    pub to: u64,
+    pub conversations: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Place>>>,
+}
+impl<'a> Default for AdvancedArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    AdvancedArgs {
+      from: 0,
+      to: 0,
+      conversations: None,
+    }
+  }
+}
+
+pub struct AdvancedBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> AdvancedBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_from(&mut self, from: u64) {
+    self.fbb_.push_slot::<u64>(Advanced::VT_FROM, from, 0);
+  }
+  #[inline]
+  pub fn add_to(&mut self, to: u64) {
+    self.fbb_.push_slot::<u64>(Advanced::VT_TO, to, 0);
+  }
+  #[inline]
+  pub fn add_conversations(&mut self, conversations: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , Place>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Advanced::VT_CONVERSATIONS, conversations);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> AdvancedBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    AdvancedBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Advanced<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Advanced<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Advanced");
+      ds.field("from", &self.from());
+      ds.field("to", &self.to());
+      ds.field("conversations", &self.conversations());
+      ds.finish()
+  }
+}
+pub enum ReceiptsOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// Pushed: how far users are in a conversation.
+pub struct Receipts<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Receipts<'a> {
+  type Inner = Receipts<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Receipts<'a> {
+  pub const VT_CONVERSATION: ::flatbuffers::VOffsetT = 4;
+  pub const VT_USERS: ::flatbuffers::VOffsetT = 6;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Receipts { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ReceiptsArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Receipts<'bldr>> {
+    let mut builder = ReceiptsBuilder::new(_fbb);
+    if let Some(x) = args.users { builder.add_users(x); }
+    if let Some(x) = args.conversation { builder.add_conversation(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn conversation(&self) -> Option<&'a ConversationId> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<ConversationId>(Receipts::VT_CONVERSATION, None)}
+  }
+  #[inline]
+  pub fn users(&self) -> Option<::flatbuffers::Vector<'a, UserReceipt>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, UserReceipt>>>(Receipts::VT_USERS, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Receipts<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<ConversationId>("conversation", Self::VT_CONVERSATION, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, UserReceipt>>>("users", Self::VT_USERS, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ReceiptsArgs<'a> {
+    pub conversation: Option<&'a ConversationId>,
+    pub users: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, UserReceipt>>>,
+}
+impl<'a> Default for ReceiptsArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    ReceiptsArgs {
+      conversation: None,
+      users: None,
+    }
+  }
+}
+
+pub struct ReceiptsBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ReceiptsBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_conversation(&mut self, conversation: &ConversationId) {
+    self.fbb_.push_slot_always::<&ConversationId>(Receipts::VT_CONVERSATION, conversation);
+  }
+  #[inline]
+  pub fn add_users(&mut self, users: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , UserReceipt>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Receipts::VT_USERS, users);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ReceiptsBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ReceiptsBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Receipts<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Receipts<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Receipts");
+      ds.field("conversation", &self.conversation());
+      ds.field("users", &self.users());
+      ds.finish()
+  }
+}
+pub enum TypingOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// The caller types in a conversation.
+pub struct Typing<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Typing<'a> {
+  type Inner = Typing<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Typing<'a> {
+  pub const VT_CONVERSATION: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Typing { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args TypingArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Typing<'bldr>> {
+    let mut builder = TypingBuilder::new(_fbb);
+    if let Some(x) = args.conversation { builder.add_conversation(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn conversation(&self) -> Option<&'a ConversationId> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<ConversationId>(Typing::VT_CONVERSATION, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Typing<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<ConversationId>("conversation", Self::VT_CONVERSATION, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct TypingArgs<'a> {
+    pub conversation: Option<&'a ConversationId>,
+}
+impl<'a> Default for TypingArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    TypingArgs {
+      conversation: None,
+    }
+  }
+}
+
+pub struct TypingBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> TypingBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_conversation(&mut self, conversation: &ConversationId) {
+    self.fbb_.push_slot_always::<&ConversationId>(Typing::VT_CONVERSATION, conversation);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> TypingBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    TypingBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Typing<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Typing<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Typing");
+      ds.field("conversation", &self.conversation());
+      ds.finish()
+  }
+}
+pub enum TypingNowOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// Pushed: a user types; to be forgotten after `expires_ms`.
+pub struct TypingNow<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for TypingNow<'a> {
+  type Inner = TypingNow<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> TypingNow<'a> {
+  pub const VT_CONVERSATION: ::flatbuffers::VOffsetT = 4;
+  pub const VT_USER: ::flatbuffers::VOffsetT = 6;
+  pub const VT_EXPIRES_MS: ::flatbuffers::VOffsetT = 8;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    TypingNow { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args TypingNowArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<TypingNow<'bldr>> {
+    let mut builder = TypingNowBuilder::new(_fbb);
+    builder.add_user(args.user);
+    builder.add_expires_ms(args.expires_ms);
+    if let Some(x) = args.conversation { builder.add_conversation(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn conversation(&self) -> Option<&'a ConversationId> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<ConversationId>(TypingNow::VT_CONVERSATION, None)}
+  }
+  #[inline]
+  pub fn user(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(TypingNow::VT_USER, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn expires_ms(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(TypingNow::VT_EXPIRES_MS, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for TypingNow<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<ConversationId>("conversation", Self::VT_CONVERSATION, false)?
+     .visit_field::<u64>("user", Self::VT_USER, false)?
+     .visit_field::<u32>("expires_ms", Self::VT_EXPIRES_MS, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct TypingNowArgs<'a> {
+    pub conversation: Option<&'a ConversationId>,
+    pub user: u64,
+    pub expires_ms: u32,
+}
+impl<'a> Default for TypingNowArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    TypingNowArgs {
+      conversation: None,
+      user: 0,
+      expires_ms: 0,
+    }
+  }
+}
+
+pub struct TypingNowBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> TypingNowBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_conversation(&mut self, conversation: &ConversationId) {
+    self.fbb_.push_slot_always::<&ConversationId>(TypingNow::VT_CONVERSATION, conversation);
+  }
+  #[inline]
+  pub fn add_user(&mut self, user: u64) {
+    self.fbb_.push_slot::<u64>(TypingNow::VT_USER, user, 0);
+  }
+  #[inline]
+  pub fn add_expires_ms(&mut self, expires_ms: u32) {
+    self.fbb_.push_slot::<u32>(TypingNow::VT_EXPIRES_MS, expires_ms, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> TypingNowBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    TypingNowBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<TypingNow<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for TypingNow<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("TypingNow");
+      ds.field("conversation", &self.conversation());
+      ds.field("user", &self.user());
+      ds.field("expires_ms", &self.expires_ms());
+      ds.finish()
+  }
+}
+pub enum MembershipChangeOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// The body of a message of kind 2. `change`: 1 created, 2 added, 3 removed (by oneself: left).
+pub struct MembershipChange<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for MembershipChange<'a> {
+  type Inner = MembershipChange<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> MembershipChange<'a> {
+  pub const VT_CHANGE: ::flatbuffers::VOffsetT = 4;
+  pub const VT_USERS: ::flatbuffers::VOffsetT = 6;
+  pub const VT_TITLE: ::flatbuffers::VOffsetT = 8;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    MembershipChange { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args MembershipChangeArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<MembershipChange<'bldr>> {
+    let mut builder = MembershipChangeBuilder::new(_fbb);
+    if let Some(x) = args.title { builder.add_title(x); }
+    if let Some(x) = args.users { builder.add_users(x); }
+    builder.add_change(args.change);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn change(&self) -> u8 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u8>(MembershipChange::VT_CHANGE, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn users(&self) -> Option<::flatbuffers::Vector<'a, u64>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u64>>>(MembershipChange::VT_USERS, None)}
+  }
+  #[inline]
+  pub fn title(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(MembershipChange::VT_TITLE, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for MembershipChange<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u8>("change", Self::VT_CHANGE, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u64>>>("users", Self::VT_USERS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("title", Self::VT_TITLE, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct MembershipChangeArgs<'a> {
+    pub change: u8,
+    pub users: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u64>>>,
+    pub title: Option<::flatbuffers::WIPOffset<&'a str>>,
+}
+impl<'a> Default for MembershipChangeArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    MembershipChangeArgs {
+      change: 0,
+      users: None,
+      title: None,
+    }
+  }
+}
+
+pub struct MembershipChangeBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> MembershipChangeBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_change(&mut self, change: u8) {
+    self.fbb_.push_slot::<u8>(MembershipChange::VT_CHANGE, change, 0);
+  }
+  #[inline]
+  pub fn add_users(&mut self, users: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u64>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(MembershipChange::VT_USERS, users);
+  }
+  #[inline]
+  pub fn add_title(&mut self, title: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(MembershipChange::VT_TITLE, title);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> MembershipChangeBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    MembershipChangeBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<MembershipChange<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for MembershipChange<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("MembershipChange");
+      ds.field("change", &self.change());
+      ds.field("users", &self.users());
+      ds.field("title", &self.title());
       ds.finish()
   }
 }

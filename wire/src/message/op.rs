@@ -34,15 +34,37 @@ pub enum Op {
     Renewed = 14,
     /// Server: about to close; come back later.
     GoAway = 15,
-    /// Client: a page of my conversations.
-    List = 16,
-    /// Server: answer to List.
-    Listed = 17,
+    /// Client: what of my conversations changed behind a position?
+    Sync = 16,
+    /// Server: answer to Sync.
+    Synced = 17,
+    /// Client: make a group.
+    CreateGroup = 18,
+    /// Client: add members to a group, or remove them.
+    ChangeMembers = 19,
+    /// Server: answer to ChangeMembers.
+    MembersChanged = 20,
+    /// Client: who is in a conversation?
+    Members = 21,
+    /// Server: answer to Members.
+    MembersPage = 22,
+    /// Client: what this device has: watermarks and its position.
+    Report = 23,
+    /// Server: answer to what asks for nothing back.
+    Done = 24,
+    /// Server: the position moved, pushed behind what moved it.
+    Advanced = 25,
+    /// Server: how far users are in a conversation, pushed.
+    Receipts = 26,
+    /// Client: I type.
+    Typing = 27,
+    /// Server: a user types, pushed.
+    TypingNow = 28,
 }
 
 impl Op {
     /// Every op, in order of number from 1.
-    pub const ALL: [Op; 17] = [
+    pub const ALL: [Op; 28] = [
         Op::Hello,
         Op::Welcome,
         Op::Resolve,
@@ -58,8 +80,19 @@ impl Op {
         Op::Renew,
         Op::Renewed,
         Op::GoAway,
-        Op::List,
-        Op::Listed,
+        Op::Sync,
+        Op::Synced,
+        Op::CreateGroup,
+        Op::ChangeMembers,
+        Op::MembersChanged,
+        Op::Members,
+        Op::MembersPage,
+        Op::Report,
+        Op::Done,
+        Op::Advanced,
+        Op::Receipts,
+        Op::Typing,
+        Op::TypingNow,
     ];
 
     /// The op of a number.
