@@ -1,142 +1,148 @@
 //! One conversation at its home: members, order, dedup, what is durable and who waits for that.
 //!
-//! Hot path, step 5 of 8: a Send is judged here, message by message, and gets its seqs.
-//!
-//! The rules of REL-5, checked by randomized models: `client_seq` is gapless per device; at or below `high` with the
-//! stored id it is the original ack, with another a conflict; at `high` + 1 it is new; above that out of order. Judging
-//! stops at the first refusal. Acks, conflicts and `high` speak of durable rows only. One append is under way at a time.
+//! Acks, conflicts and `high` speak of durable rows only, windows and watermarks too. One append is under way at a time.
 
-use alloc::collections::{BTreeMap, VecDeque};
+pub(crate) mod announcing;
+mod crowd;
+mod devices;
+mod handing;
+mod judge;
+mod recent;
+mod residence;
+pub(crate) mod roster;
+pub(crate) mod targets;
+pub(crate) mod watermarks;
+
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use trunkline_wire::ids::{DeviceId, Lsn, MessageId, UserId};
-use trunkline_wire::limits::{HISTORY_BYTES_MAX, message_cost_bytes};
-use trunkline_wire::message::ErrorCode;
+use trunkline_wire::message::{ContentKind, ConversationKind, ErrorCode};
 
 use crate::bucket::Bucket;
 use crate::contract::Now;
-use crate::entry::{Address, Caller, OutgoingMessage};
+use crate::entry::Caller;
 use crate::limits::Limits;
 use crate::router::Reply;
 use crate::store::{
-    Append, ConversationImage, ConversationKey, ConversationMeta, DeviceHigh, RECENT_COST_BYTES_MAX, RECENT_ROWS_MAX,
-    Row,
+    Append, ConversationImage, ConversationKey, ConversationMeta, DeviceHigh, DeviceReceipt, Member, Row,
 };
 
-/// A message that is in the log: (client_seq, seq, ts_ms).
-pub(crate) type AcceptedMessage = (u64, u64, u64);
+use announcing::Announcing;
+use crowd::Crowd;
+use devices::Devices;
+use handing::FanOut;
+use recent::{RecentRow, RecentRows};
+use residence::Residence;
+use roster::Roster;
+use watermarks::Watermarks;
 
-/// How far one device is, and how far it is durably.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct Device {
-    high: u64,
-    durable_high: u64,
-    durable_message_id: u64,
+pub(crate) use judge::{JudgedSend, SuspendedSend, Verdict};
+pub(crate) use residence::KEPT_NS;
+
+/// What a change of the members is answered with, once it is durable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ChangeAnswer {
+    /// The group, as the caller sees it.
+    Opened,
+    /// The seq of the change; 0: there was nothing to change.
+    Changed(u64),
 }
 
-/// A row in memory, and which connection it came from: that one gets the ack, not the message.
+/// A change of the members whose answer waits.
 #[derive(Debug)]
-pub(crate) struct RecentRow {
-    pub row: Row,
-    pub origin: Option<Address>,
-}
-
-/// A Send that is judged up to some point.
-#[derive(Debug)]
-pub(crate) struct SuspendedSend {
+pub(crate) struct WaitingChange {
     pub caller: Caller,
     pub reply: Reply,
     pub request: u32,
-    pub messages: Vec<OutgoingMessage>,
-    /// The first message that is not judged yet.
-    pub next: usize,
-    pub accepted: Vec<AcceptedMessage>,
+    pub answer: ChangeAnswer,
     /// The answer waits until this seq is durable.
     pub need_seq: u64,
 }
 
-/// A Send whose answer is settled.
-#[derive(Debug)]
-pub(crate) struct JudgedSend {
-    pub caller: Caller,
-    pub reply: Reply,
-    pub request: u32,
-    pub accepted: Vec<AcceptedMessage>,
-    pub refusal: Option<ErrorCode>,
-    pub need_seq: u64,
+/// Those who can be answered, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    pub sends: Vec<JudgedSend>,
+    pub changes: Vec<WaitingChange>,
 }
 
-/// What judging came to.
-#[derive(Debug)]
-pub(crate) enum Verdict {
-    /// Settled; to be answered now, or once `need_seq` is durable.
-    Judged(JudgedSend),
-    /// The next message is a repetition that memory does not reach back to: its row has to be looked up.
-    LookUp(SuspendedSend),
+impl Settled {
+    /// Whether there is nobody.
+    pub fn is_empty(&self) -> bool {
+        self.sends.is_empty() && self.changes.is_empty()
+    }
 }
 
 /// The append that is under way.
 #[derive(Debug)]
 struct Appending {
     last_seq: u64,
+    /// The mark it carries.
+    mark: Option<u64>,
     /// Its answer was once `Unknown`: the rows may be there, so they are written until they are.
     ambiguous: bool,
 }
 
-/// The next delivery: a seq, and which of its target shards come next.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct FanOut {
-    /// Everything up to here was handed to every member's home.
-    pub done_seq: u64,
-    /// Target shards of the next seq that have it already.
-    pub targets_done: u32,
+/// Rows that are not durable, and who waits for that.
+#[derive(Debug, Default)]
+struct Pending {
+    appending: Option<Appending>,
+    /// Of their bodies.
+    bytes: usize,
+    waiting: Settled,
+    /// Whether it waits until the store takes appends.
+    append_queued: bool,
 }
 
 /// One conversation.
 #[derive(Debug)]
 pub(crate) struct Conversation {
     pub key: ConversationKey,
-    pub meta: ConversationMeta,
+    pub meta: Arc<ConversationMeta>,
     /// Whether the meta is in the store; if not it goes with the first append.
     meta_stored: bool,
     pub epoch: u64,
     last_seq: u64,
     pub durable_seq: u64,
     last_ts_ms: u64,
-    devices: BTreeMap<(UserId, DeviceId), Device>,
-    recent: VecDeque<RecentRow>,
-    recent_cost_bytes: usize,
-    appending: Option<Appending>,
-    pending_bytes: usize,
-    waiting: Vec<JudgedSend>,
+    pub roster: Roster,
+    devices: Devices,
     checkpoint_seq: u64,
+    pub recent: RecentRows,
+    pending: Pending,
     bucket: Bucket,
     pub fan_out: FanOut,
-    /// Whether it is in a queue for fan-out.
-    pub fan_out_queued: bool,
+    pub announcing: Announcing,
+    pub watermarks: Watermarks,
+    pub crowd: Crowd,
+    pub residence: Residence,
 }
 
 impl Conversation {
     /// A conversation that nobody has written to yet.
     pub fn new(key: ConversationKey, meta: ConversationMeta, incarnation: u64) -> Conversation {
+        let is_group = meta.kind == ConversationKind::Group as u8;
+        let roster = if is_group { Roster::group(Vec::new()) } else { Roster::Direct(meta.peers.clone()) };
         Conversation {
             key,
-            meta,
+            meta: Arc::new(meta),
             meta_stored: false,
             epoch: incarnation,
             last_seq: 0,
             durable_seq: 0,
             last_ts_ms: 0,
-            devices: BTreeMap::new(),
-            recent: VecDeque::new(),
-            recent_cost_bytes: 0,
-            appending: None,
-            pending_bytes: 0,
-            waiting: Vec::new(),
+            roster,
+            devices: Devices::default(),
             checkpoint_seq: 0,
+            recent: RecentRows::default(),
+            pending: Pending::default(),
             bucket: Bucket::default(),
             fan_out: FanOut::default(),
-            fan_out_queued: false,
+            announcing: Announcing::new(false),
+            watermarks: Watermarks::default(),
+            crowd: Crowd::default(),
+            residence: Residence::default(),
         }
     }
 
@@ -148,211 +154,172 @@ impl Conversation {
         conversation.durable_seq = image.last_seq;
         conversation.checkpoint_seq = image.checkpoint_seq;
         conversation.fan_out.done_seq = image.last_seq;
-        for high in image.devices {
-            let device = Device { high: high.high, durable_high: high.high, durable_message_id: high.message_id.0 };
-            conversation.devices.insert((high.user, high.device), device);
+        conversation.devices = Devices::from_list(&image.devices);
+        conversation.announcing = Announcing::new(image.mark.is_some());
+        conversation.watermarks = Watermarks::from_list(image.receipts);
+        if conversation.is_group() {
+            conversation.roster = Roster::group(image.members);
         }
         if let Some(last) = image.recent.last() {
             conversation.epoch = incarnation.max(last.epoch);
             conversation.last_ts_ms = last.ts_ms;
         }
-        for row in image.recent {
-            conversation.recent_cost_bytes += message_cost_bytes(row.body.len());
-            conversation.recent.push_back(RecentRow { row, origin: None });
-        }
+        conversation.recent = RecentRows::from_rows(image.recent);
         conversation
     }
 
-    /// Whether a user may see and write it.
-    pub fn admits(&self, user: UserId) -> bool {
-        self.meta.peers.contains(&user)
+    /// Whether its members come and go.
+    pub fn is_group(&self) -> bool {
+        self.meta.kind == ConversationKind::Group as u8
     }
 
-    /// The other end of a 1:1.
-    pub fn peer_of(&self, user: UserId) -> UserId {
-        self.meta.peer_of(user)
+    /// Whether it is a group that nobody has made yet: its users are being checked, or the store refused it.
+    pub fn is_unborn(&self) -> bool {
+        self.is_group() && self.last_seq == 0
     }
 
     /// The device's highest durable client_seq, and the message that has it.
     pub fn durable_high(&self, user: UserId, device: DeviceId) -> (u64, u64) {
-        let device = self.devices.get(&(user, device)).copied().unwrap_or_default();
-        (device.durable_high, device.durable_message_id)
+        self.devices.durable_high((user, device))
     }
 
-    /// Judges a Send from where it was left; new messages get their seqs and are pending from then on.
-    pub fn judge(&mut self, mut send: SuspendedSend, now: Now, limits: &Limits, can_append: bool) -> Verdict {
-        let sender = (send.caller.user, send.caller.device);
-        while let Some(message) = send.messages.get(send.next) {
-            let high = self.devices.get(&sender).map_or(0, |device| device.high);
-            let refusal = if message.client_seq <= high {
-                match self.find_recent(sender, message.client_seq) {
-                    Some(row) => send.judge_repeated(row),
-                    None if self.memory_reaches_back(limits) => Some(ErrorCode::Expired),
-                    None => return Verdict::LookUp(send),
-                }
-            } else {
-                self.judge_new(&mut send, high, now, limits, can_append)
-            };
-            if refusal.is_some() {
-                return Verdict::Judged(send.settle(refusal));
-            }
-            send.next += 1;
-        }
-        Verdict::Judged(send.settle(None))
+    /// The seqs that a user sees now.
+    pub fn window_of(&self, member: &Member) -> (u64, u64) {
+        (member.joined_seq, member.left_seq.min(self.durable_seq))
     }
 
-    /// Goes on with a Send whose next message was looked up in the store.
-    pub fn judge_found(
-        &mut self,
-        mut send: SuspendedSend,
-        found: Option<Row>,
-        now: Now,
-        limits: &Limits,
-        can_append: bool,
-    ) -> Verdict {
-        let Some(row) = found else {
-            return Verdict::Judged(send.settle(Some(ErrorCode::Expired)));
-        };
-        let refusal = send.judge_repeated(&row);
-        if refusal.is_some() {
-            return Verdict::Judged(send.settle(refusal));
-        }
-        send.next += 1;
-        self.judge(send, now, limits, can_append)
-    }
-
-    /// The seqs in which a repetition is looked up when memory does not have it.
-    pub fn look_up_range(&self, limits: &Limits) -> (u64, u64) {
-        let below_memory = self.recent.front().map_or(self.last_seq, |first| first.row.seq.saturating_sub(1));
-        (self.last_seq.saturating_sub(limits.repeat_rows_max).max(1), below_memory)
-    }
-
-    /// Gives the next message of a Send the next seq, or says why not.
-    fn judge_new(
-        &mut self,
-        send: &mut SuspendedSend,
-        high: u64,
-        now: Now,
-        limits: &Limits,
-        can_append: bool,
-    ) -> Option<ErrorCode> {
-        let message = &send.messages[send.next];
-        if message.refusal.is_some() {
-            return message.refusal;
-        }
-        if message.client_seq > high + 1 {
-            return Some(ErrorCode::OutOfOrder);
-        }
-        if self.is_full(message, limits) || (self.appending.is_none() && !can_append) {
+    /// Why there is no room for one more row now, if there is none. It counts against the rate.
+    pub fn refuses_row(&mut self, body_bytes: usize, now: Now, limits: &Limits, can_append: bool) -> Option<ErrorCode> {
+        let rows = self.last_seq - self.fan_out.done_seq.min(self.durable_seq);
+        let bytes = (self.pending.bytes + body_bytes) as u64;
+        if rows >= limits.conversation_pending_max
+            || bytes > limits.conversation_pending_bytes_max
+            || (self.pending.appending.is_none() && !can_append)
+        {
             return Some(ErrorCode::Busy);
         }
         let (burst, per_s) = (limits.conversation_send_burst, limits.conversation_send_per_s);
-        if !self.bucket.take_per_s(now.mono_ns, burst, per_s, 1) {
-            return Some(ErrorCode::RateLimited);
-        }
-        self.last_seq += 1;
-        self.last_ts_ms = self.last_ts_ms.max(now.wall_ms);
-        let row = message.to_row(&send.caller, self.last_seq, self.epoch, self.last_ts_ms);
-        send.accepted.push((row.client_seq, row.seq, row.ts_ms));
-        send.need_seq = row.seq;
-        self.push_pending(RecentRow { row, origin: Some(send.caller.address) });
-        None
+        (!self.bucket.take_per_s(now.mono_ns, burst, per_s, 1)).then_some(ErrorCode::RateLimited)
     }
 
-    /// Whether too much already waits for the store, or for lanes to its recipients.
-    fn is_full(&self, message: &OutgoingMessage, limits: &Limits) -> bool {
-        self.last_seq - self.fan_out.done_seq.min(self.durable_seq) >= limits.conversation_pending_max
-            || (self.pending_bytes + message.body.len()) as u64 > limits.conversation_pending_bytes_max
+    /// The next seq and its time.
+    fn next_place(&mut self, now: Now) -> (u64, u64) {
+        self.last_seq += 1;
+        self.last_ts_ms = self.last_ts_ms.max(now.wall_ms);
+        (self.last_seq, self.last_ts_ms)
     }
 
     fn push_pending(&mut self, recent: RecentRow) {
-        let row = &recent.row;
-        self.devices.entry((row.sender, row.device)).or_default().high = row.client_seq;
-        self.pending_bytes += row.body.len();
-        self.recent_cost_bytes += message_cost_bytes(row.body.len());
-        self.recent.push_back(recent);
+        self.devices.take(&recent.row);
+        self.pending.bytes += recent.row.body.len();
+        self.recent.push(recent);
     }
 
-    fn find_recent(&self, sender: (UserId, DeviceId), client_seq: u64) -> Option<&Row> {
-        let mut rows = self.recent.iter().rev().map(|recent| &recent.row);
-        rows.find(|row| (row.sender, row.device) == sender && row.client_seq == client_seq)
-    }
-
-    /// Whether memory holds every row in which a repetition is looked up.
-    fn memory_reaches_back(&self, limits: &Limits) -> bool {
-        let (from, to) = self.look_up_range(limits);
-        from > to
+    /// Changes the members with the next row, for everything that is judged from now on. Its seq.
+    pub fn change_members(&mut self, caller: &Caller, message_id: MessageId, body: Vec<u8>, now: Now) -> u64 {
+        let (seq, ts_ms) = self.next_place(now);
+        let row = Row {
+            seq,
+            epoch: self.epoch,
+            lsn: Lsn::default(),
+            ts_ms,
+            sender: caller.user,
+            device: caller.device,
+            client_seq: 0,
+            message_id,
+            kind: ContentKind::Membership as u8,
+            flags: 0,
+            sent_at_ms: 0,
+            ref_seq: 0,
+            mls_epoch: 0,
+            body: body.into(),
+        };
+        self.roster.take(&row);
+        self.end_targets_before(seq);
+        // It comes from the server: the connection that asked gets it like everybody else.
+        self.push_pending(RecentRow { row, origin: None });
+        seq
     }
 
     /// Waits until a Send's rows are durable.
     pub fn wait(&mut self, send: JudgedSend) {
-        self.waiting.push(send);
+        self.pending.waiting.sends.push(send);
+    }
+
+    /// Waits until a change is durable.
+    pub fn wait_for_change(&mut self, change: WaitingChange) {
+        self.pending.waiting.changes.push(change);
+    }
+
+    /// Whether rows are pending that may be appended now.
+    pub fn has_append(&self) -> bool {
+        self.pending.appending.is_none() && self.last_seq > self.durable_seq && !self.announcing.is_going()
+    }
+
+    /// Whether it is in the queue for appends, from now on.
+    pub fn queue_append(&mut self, is_queued: bool) -> bool {
+        core::mem::replace(&mut self.pending.append_queued, is_queued)
     }
 
     /// What to append now, if rows are pending and no append is under way.
     pub fn next_append(&mut self) -> Option<Append> {
-        if self.appending.is_some() || self.last_seq == self.durable_seq {
+        if !self.has_append() {
             return None;
         }
-        self.appending = Some(Appending { last_seq: self.last_seq, ambiguous: false });
-        Some(self.append_up_to(self.last_seq))
+        let mark = self.announcing.mark_append(self.durable_seq);
+        self.pending.appending = Some(Appending { last_seq: self.last_seq, mark, ambiguous: false });
+        self.append_under_way()
     }
 
     /// The append under way once more: its answer is not known, and the same rows at the same seqs are harmless.
     pub fn repeat_append(&mut self) -> Option<Append> {
-        let appending = self.appending.as_mut()?;
-        appending.ambiguous = true;
-        let last_seq = appending.last_seq;
-        Some(self.append_up_to(last_seq))
+        self.pending.appending.as_mut()?.ambiguous = true;
+        self.append_under_way()
     }
 
-    fn append_up_to(&self, last_seq: u64) -> Append {
-        let rows = self.rows_between(self.durable_seq + 1, last_seq).cloned().collect();
-        Append { key: self.key, meta: (!self.meta_stored).then(|| self.meta.clone()), mark: None, rows }
-    }
-
-    /// The append under way is durable: the Sends that can be answered.
-    pub fn appended(&mut self) -> Vec<JudgedSend> {
-        let appending = self.appending.take().expect("an append was under way");
-        let (from, to) = (self.durable_seq + 1, appending.last_seq);
-        let marks: Vec<_> = self
-            .rows_between(from, to)
-            .map(|r| (r.sender, r.device, r.client_seq, r.message_id, r.body.len()))
-            .collect();
-        for (user, device, client_seq, message_id, bytes) in marks {
-            let device = self.devices.entry((user, device)).or_default();
-            device.durable_high = client_seq;
-            device.durable_message_id = message_id.0;
-            self.pending_bytes -= bytes;
-        }
-        self.meta_stored = true;
-        self.durable_seq = appending.last_seq;
-        self.trim_recent();
-        let durable_seq = self.durable_seq;
-        self.waiting.extract_if(.., |send| send.need_seq <= durable_seq).collect()
+    fn append_under_way(&self) -> Option<Append> {
+        let appending = self.pending.appending.as_ref()?;
+        let rows = self.recent.between(self.durable_seq + 1, appending.last_seq).cloned().collect();
+        let meta = (!self.meta_stored).then(|| ConversationMeta::clone(&self.meta));
+        Some(Append { key: self.key, meta, mark: appending.mark, rows })
     }
 
     /// Whether the append under way may have been written although its answer said nothing of it.
     pub fn is_append_ambiguous(&self) -> bool {
-        self.appending.as_ref().is_some_and(|appending| appending.ambiguous)
+        self.pending.appending.as_ref().is_some_and(|appending| appending.ambiguous)
     }
 
-    /// The append under way was refused for certain: its rows, and those behind them, never were.
-    pub fn refused(&mut self) -> Vec<JudgedSend> {
-        self.appending = None;
-        while self.recent.back().is_some_and(|recent| recent.row.seq > self.durable_seq) {
-            if let Some(recent) = self.recent.pop_back() {
-                self.recent_cost_bytes -= message_cost_bytes(recent.row.body.len());
-            }
+    /// The append under way is durable: those who can be answered.
+    pub fn appended(&mut self) -> Settled {
+        let appending = self.pending.appending.take().expect("an append was under way");
+        for row in self.recent.between(self.durable_seq + 1, appending.last_seq) {
+            self.devices.settle(row);
+            self.pending.bytes -= row.body.len();
         }
+        self.meta_stored = true;
+        self.durable_seq = appending.last_seq;
+        self.roster.settle(self.durable_seq);
+        self.recent.trim(self.pinned_from());
+        let (durable_seq, waiting) = (self.durable_seq, &mut self.pending.waiting);
+        Settled {
+            sends: waiting.sends.extract_if(.., |send| send.need_seq <= durable_seq).collect(),
+            changes: waiting.changes.extract_if(.., |change| change.need_seq <= durable_seq).collect(),
+        }
+    }
+
+    /// The append under way was refused for certain: its rows, and those behind them, never were. Who waited for them.
+    pub fn refused(&mut self) -> Settled {
+        let appending = self.pending.appending.take().expect("an append was under way");
+        if appending.mark.is_some() {
+            self.announcing.mark_refused();
+        }
+        self.recent.cut_above(self.durable_seq);
         self.last_seq = self.durable_seq;
-        self.pending_bytes = 0;
-        self.devices.retain(|_, device| {
-            device.high = device.durable_high;
-            device.high > 0
-        });
-        let mut settled = core::mem::take(&mut self.waiting);
-        for send in &mut settled {
+        self.pending.bytes = 0;
+        self.devices.undo_pending();
+        self.roster.undo_pending();
+        let mut settled = core::mem::take(&mut self.pending.waiting);
+        for send in &mut settled.sends {
             let judged = send.accepted.len();
             send.accepted.retain(|&(_, seq, _)| seq <= self.durable_seq);
             let lost = send.accepted.len() < judged;
@@ -361,150 +328,32 @@ impl Conversation {
         settled
     }
 
-    /// A checkpoint of all devices, when enough rows came since the last one.
-    pub fn next_checkpoint(&mut self, rows: u64) -> Option<(u64, Vec<DeviceHigh>)> {
+    /// What a checkpoint says, when enough rows came since the last one: as of which seq, devices, members.
+    pub fn next_checkpoint(&mut self, rows: u64) -> Option<(u64, Vec<DeviceHigh>, Vec<Member>)> {
         if self.durable_seq < self.checkpoint_seq + rows {
             return None;
         }
         self.checkpoint_seq = self.durable_seq;
-        let devices = self.devices.iter().filter(|(_, device)| device.durable_high > 0);
-        let highs = devices.map(|(&(user, id), device)| DeviceHigh {
-            user,
-            device: id,
-            high: device.durable_high,
-            message_id: MessageId(device.durable_message_id),
-        });
-        Some((self.durable_seq, highs.collect()))
+        Some((self.durable_seq, self.devices.to_durable_list(), self.roster.to_durable_list()))
     }
 
-    /// The next durable row that was not handed to every member's home.
-    pub fn next_delivery(&self) -> Option<&RecentRow> {
-        let seq = self.fan_out.done_seq + 1;
-        if seq > self.durable_seq {
-            return None;
-        }
-        let first = self.recent.front()?.row.seq;
-        self.recent.get((seq - first) as usize)
+    /// A device says how far it is; whether that was news. Users who never were members say nothing.
+    pub fn take_receipt(&mut self, receipt: DeviceReceipt) -> bool {
+        let Some(member) = self.roster.durable(receipt.user) else { return false };
+        let window = self.window_of(&member);
+        self.watermarks.raise(receipt, window)
     }
 
-    /// That row was handed to every member's home.
-    pub fn delivered(&mut self) {
-        self.fan_out = FanOut { done_seq: self.fan_out.done_seq + 1, targets_done: 0 };
-        self.trim_recent();
+    /// Whether every list that has to know it does, so that its mark may go.
+    pub fn may_unmark(&self) -> bool {
+        self.announcing.is_marked()
+            && self.announcing.is_acknowledged()
+            && self.last_seq == self.fan_out.done_seq
+            && !self.crowd.is_untold()
     }
 
-    /// Forgets the oldest rows above the bounds, but none that is pending or still to be delivered.
-    fn trim_recent(&mut self) {
-        let pinned_from = self.durable_seq.min(self.fan_out.done_seq) + 1;
-        while self.recent.len() > RECENT_ROWS_MAX || self.recent_cost_bytes > RECENT_COST_BYTES_MAX {
-            match self.recent.front() {
-                Some(first) if first.row.seq < pinned_from && self.recent.len() > 1 => {
-                    self.recent_cost_bytes -= message_cost_bytes(first.row.body.len());
-                    self.recent.pop_front();
-                }
-                _ => break,
-            }
-        }
-    }
-
-    fn rows_between(&self, from: u64, to: u64) -> impl DoubleEndedIterator<Item = &Row> {
-        let first = self.recent.front().map_or(1, |recent| recent.row.seq);
-        let end = ((to + 1).max(first) - first).min(self.recent.len() as u64);
-        let start = (from.max(first) - first).min(end);
-        self.recent.range(start as usize..end as usize).map(|recent| &recent.row)
-    }
-
-    /// A page of durable rows in ascending order, and whether its direction goes on behind it; none when memory does not
-    /// reach back far enough.
-    pub fn page(&self, from_seq: u64, backward: bool, limit: usize) -> Option<(Vec<&Row>, bool)> {
-        let first = self.recent.front().map_or(self.durable_seq + 1, |recent| recent.row.seq);
-        let mut page = PageRows { rows: Vec::new(), cost_bytes: 0, limit };
-        if backward {
-            let mut rows = self.rows_between(first, from_seq.min(self.durable_seq)).rev();
-            let full = rows.any(|row| !page.take(row)) || page.rows.len() == limit;
-            if !full && first > 1 {
-                return None;
-            }
-            page.rows.reverse();
-            let more = page.rows.first().is_some_and(|row| row.seq > 1);
-            return Some((page.rows, more));
-        }
-        if from_seq.max(1) < first && self.durable_seq > 0 {
-            return None;
-        }
-        let mut rows = self.rows_between(from_seq.max(1), self.durable_seq);
-        rows.any(|row| !page.take(row));
-        let more = page.rows.last().is_some_and(|row| row.seq < self.durable_seq);
-        Some((page.rows, more))
-    }
-}
-
-/// The rows of a page while it is filled.
-struct PageRows<'a> {
-    rows: Vec<&'a Row>,
-    cost_bytes: usize,
-    limit: usize,
-}
-
-impl<'a> PageRows<'a> {
-    /// Takes a row while the page has room for it; the first always has.
-    fn take(&mut self, row: &'a Row) -> bool {
-        self.cost_bytes += message_cost_bytes(row.body.len());
-        let takes = self.rows.len() < self.limit && (self.rows.is_empty() || self.cost_bytes <= HISTORY_BYTES_MAX);
-        if takes {
-            self.rows.push(row);
-        }
-        takes
-    }
-}
-
-impl OutgoingMessage {
-    fn to_row(&self, caller: &Caller, seq: u64, epoch: u64, ts_ms: u64) -> Row {
-        Row {
-            seq,
-            epoch,
-            lsn: Lsn::default(),
-            ts_ms,
-            sender: caller.user,
-            device: caller.device,
-            client_seq: self.client_seq,
-            message_id: self.message_id,
-            kind: self.kind,
-            flags: self.flags,
-            sent_at_ms: 0,
-            ref_seq: self.ref_seq,
-            mls_epoch: self.mls_epoch,
-            body: self.body.clone(),
-        }
-    }
-}
-
-impl SuspendedSend {
-    /// The row that has the next message's number: the original ack, or a conflict. Both wait until it is durable.
-    fn judge_repeated(&mut self, row: &Row) -> Option<ErrorCode> {
-        self.need_seq = self.need_seq.max(row.seq);
-        if self.messages[self.next].message_id != row.message_id {
-            return Some(ErrorCode::ClientSeqConflict);
-        }
-        self.accepted.push((row.client_seq, row.seq, row.ts_ms));
-        None
-    }
-
-    /// Whether the next message came above its sender's rate: then it is not worth a read. What is accepted so far is
-    /// durable, since memory no longer has it.
-    pub fn is_over_rate(&self) -> bool {
-        self.messages.get(self.next).is_some_and(|message| message.refusal == Some(ErrorCode::RateLimited))
-    }
-
-    /// What is accepted so far is the answer, and why the next one is not.
-    pub fn settle(self, refusal: Option<ErrorCode>) -> JudgedSend {
-        JudgedSend {
-            caller: self.caller,
-            reply: self.reply,
-            request: self.request,
-            accepted: self.accepted,
-            refusal,
-            need_seq: self.need_seq,
-        }
+    /// Rows from here on are pending or still to be handed on.
+    fn pinned_from(&self) -> u64 {
+        self.durable_seq.min(self.fan_out.done_seq) + 1
     }
 }

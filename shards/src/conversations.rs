@@ -1,5 +1,15 @@
 //! The conversations this shard is home of: taken up from the store on demand, asked, appended to.
 
+mod announce;
+mod answers;
+mod eviction;
+mod groups;
+mod notices;
+mod replay;
+#[cfg(test)]
+mod rig;
+mod timetable;
+
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec;
@@ -8,37 +18,65 @@ use alloc::vec::Vec;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use trunkline_wire::ids::{ConversationId, UserId};
-use trunkline_wire::limits::{HISTORY_BYTES_MAX, HISTORY_MESSAGES_MAX};
-use trunkline_wire::message::{self, ConversationKind, ErrorCode};
+use trunkline_wire::limits::HISTORY_MESSAGES_MAX;
+use trunkline_wire::message::{ConversationKind, ErrorCode};
 
 use crate::contract::ShardId;
-use crate::conversation::{Conversation, JudgedSend, SuspendedSend, Verdict};
-use crate::desk::{HistoryAsked, Purpose};
-use crate::entry::{Caller, HomeAnswer, HomeRequest, OutgoingMessage};
+use crate::conversation::{Conversation, SuspendedSend, Verdict};
+use crate::desk::Purpose;
+use crate::entry::{Caller, HomeRequest};
 use crate::router::Reply;
 use crate::store::{
-    ConversationImage, ConversationKey, ConversationMeta, DeviceReceipt, Load, Loaded, Put, Row, StoreFault,
+    ConversationImage, ConversationKey, ConversationMeta, DeviceReceipt, Load, Loaded, Member, Put, StoreFault,
 };
 use crate::turn::Turn;
 
+use answers::{answer_history, answer_members, answer_opened, answer_send, answer_settled};
+use replay::Replay;
+use timetable::{Due, Timetable};
+
+pub(crate) use answers::{fields_of, history_loaded};
+
 /// A conversation, or who waits for it.
 enum Place {
-    Loading(Vec<(Reply, HomeRequest)>),
+    Loading(Waiters),
     Here(Box<Conversation>),
+}
+
+/// Who waits for a conversation to be loaded.
+#[derive(Default)]
+struct Waiters {
+    requests: Vec<(Reply, HomeRequest)>,
+    receipts: Vec<DeviceReceipt>,
+    /// It is loaded because of its mark.
+    for_mark: bool,
 }
 
 /// All conversations of this shard that are in memory.
 pub(crate) struct Conversations {
     places: HashMap<ConversationKey, Place, FixedState>,
-    /// Conversations with rows to deliver.
+    /// Conversations with something to hand on.
     pub(crate) fan_outs: VecDeque<ConversationKey>,
     /// Conversations whose next delivery waits for credit towards a shard.
     pub(crate) blocked: Vec<Vec<ConversationKey>>,
-    /// Appends to be written again, by when (monotonic ns).
-    repeats: VecDeque<(u64, ConversationKey)>,
+    timetable: Timetable,
+    /// Conversations whose next append waits until the store takes appends.
+    appends: VecDeque<ConversationKey>,
+    /// Conversations whose mark may go, when the store takes writes.
+    settles: VecDeque<ConversationKey>,
+    /// Conversations whose watermarks are due, when the store takes writes.
+    flushes: VecDeque<ConversationKey>,
+    replay: Replay,
+    /// (key, number of its stay) of those that are here, to be looked at for eviction in turn.
+    clock: VecDeque<(ConversationKey, u64)>,
+    stays: u64,
+    /// How many are here.
+    here: u64,
+    /// How many of them are kept because nothing of them is stored.
+    kept: u64,
 }
 
-/// Between two attempts of an append whose answer is not known.
+/// Between two attempts of what the store or a lane did not take.
 const REPEAT_AFTER_NS: u64 = 100_000_000;
 
 impl Conversations {
@@ -47,7 +85,15 @@ impl Conversations {
             places: HashMap::with_hasher(FixedState::with_seed(0)),
             fan_outs: VecDeque::new(),
             blocked: vec![Vec::new(); usize::from(shards)],
-            repeats: VecDeque::new(),
+            timetable: Timetable::default(),
+            appends: VecDeque::new(),
+            settles: VecDeque::new(),
+            flushes: VecDeque::new(),
+            replay: Replay::default(),
+            clock: VecDeque::new(),
+            stays: 0,
+            here: 0,
+            kept: 0,
         }
     }
 
@@ -57,18 +103,22 @@ impl Conversations {
         match self.places.get_mut(&key) {
             Some(Place::Here(_)) => self.serve(turn, key, reply, request),
             Some(Place::Loading(waiters)) => {
-                if waiters.len() as u64 >= turn.shared.limits.load_waiters_max {
+                if waiters.requests.len() as u64 >= turn.shared.limits.load_waiters_max {
                     turn.refuse(reply, ErrorCode::Busy);
                 } else {
-                    waiters.push((reply, request));
+                    waiters.requests.push((reply, request));
                 }
             }
             None if turn.shared.desk.can_load(&turn.shared.limits) => {
-                self.places.insert(key, Place::Loading(vec![(reply, request)]));
-                turn.shared.desk.load(Purpose::Conversation(key), Load::Conversation { key }, turn.effects);
+                self.load(turn, key, Waiters { requests: vec![(reply, request)], ..Waiters::default() });
             }
             None => turn.refuse(reply, ErrorCode::Busy),
         }
+    }
+
+    fn load(&mut self, turn: &mut Turn<'_>, key: ConversationKey, waiters: Waiters) {
+        self.places.insert(key, Place::Loading(waiters));
+        turn.shared.desk.load(Purpose::Conversation(key), Load::Conversation { key }, turn.effects);
     }
 
     /// A conversation came from the store, or there is none, or the store failed.
@@ -76,49 +126,82 @@ impl Conversations {
         let Some(Place::Loading(waiters)) = self.places.remove(&key) else {
             unreachable!("a conversation is loaded once, for those who wait for it");
         };
+        if waiters.for_mark {
+            self.replay.loaded(key, turn.now.mono_ns, loaded.is_ok());
+        }
         let image = match loaded {
             Ok(Loaded::Conversation(image)) => image,
             Ok(_) => unreachable!("a load of a conversation finds a conversation"),
             Err(_) => {
-                return waiters.into_iter().for_each(|(reply, _)| turn.refuse(reply, ErrorCode::StorageUnavailable));
+                let requests = waiters.requests.into_iter();
+                return requests.for_each(|(reply, _)| turn.refuse(reply, ErrorCode::StorageUnavailable));
             }
         };
-        if let Some(conversation) = take_up(turn, key, image, &waiters) {
+        if let Some(conversation) = take_up(turn, key, image, &waiters.requests) {
             turn.shared.counters.conversations_loaded += 1;
-            self.places.insert(key, Place::Here(Box::new(conversation)));
+            self.insert(turn, conversation);
+            self.hand_on(turn, key);
         }
-        for (reply, request) in waiters {
+        for (reply, request) in waiters.requests {
             self.serve(turn, key, reply, request);
+        }
+        for receipt in waiters.receipts {
+            self.receipt(turn, key, receipt);
         }
     }
 
+    /// Answers a request to a conversation that is here, or of which nothing is stored.
     fn serve(&mut self, turn: &mut Turn<'_>, key: ConversationKey, reply: Reply, request: HomeRequest) {
+        if let HomeRequest::CreateGroup { .. } = &request {
+            self.create_group(turn, key, reply, request);
+            return self.recharge(turn, key);
+        }
         let Some(conversation) = self.here(key) else {
             return turn.refuse(reply, ErrorCode::NotFound);
         };
+        // Unknown and forbidden answer alike to those who never were members.
+        let user = caller_of(&request).user;
+        let Some(member) = conversation.roster.durable(user) else {
+            return turn.refuse(reply, ErrorCode::NotFound);
+        };
+        conversation.touch(turn.now.mono_ns);
+        conversation.watch(user, turn.now.mono_ns, &turn.shared.limits);
+        self.serve_member(turn, key, &member, (reply, request));
+        self.recharge(turn, key);
+    }
+
+    /// Answers one who is or was a member.
+    fn serve_member(
+        &mut self,
+        turn: &mut Turn<'_>,
+        key: ConversationKey,
+        member: &Member,
+        (reply, request): (Reply, HomeRequest),
+    ) {
+        let conversation = self.here(key).expect("a conversation stays while it is asked");
         match request {
             HomeRequest::Open { caller, request, .. } => {
-                if !conversation.admits(caller.user) {
-                    return turn.refuse(reply, ErrorCode::NotFound);
-                }
-                let answer = opened_frame(turn, conversation, &caller, request);
-                turn.answer(reply, answer);
+                answer_opened(turn, conversation, (reply, request), &caller, member);
             }
             HomeRequest::Send { caller, request, messages, .. } => {
-                if !conversation.admits(caller.user) {
-                    return turn.refuse(reply, ErrorCode::NotFound);
-                }
-                let send = suspended(caller, reply, request, messages);
+                let send = SuspendedSend::new(caller, reply, request, messages);
                 let can_append = turn.shared.desk.can_append(&turn.shared.limits);
                 let verdict = conversation.judge(send, turn.now, &turn.shared.limits, can_append);
                 self.settle(turn, key, verdict);
             }
-            HomeRequest::History { caller, request, from_seq, backward, limit, .. } => {
-                if !conversation.admits(caller.user) {
-                    return turn.refuse(reply, ErrorCode::NotFound);
-                }
+            HomeRequest::History { request, from_seq, backward, limit, .. } => {
                 let limit = usize::from(limit).clamp(1, HISTORY_MESSAGES_MAX);
-                history(turn, conversation, reply, request, (from_seq, backward, limit));
+                answer_history(turn, conversation, (reply, request), member, (from_seq, backward, limit));
+            }
+            HomeRequest::ChangeMembers { .. } => self.change_members(turn, key, reply, request),
+            HomeRequest::Members { .. } | HomeRequest::Typing { .. } if member.left_seq != u64::MAX => {
+                turn.refuse(reply, ErrorCode::Forbidden);
+            }
+            HomeRequest::Members { request, after, limit, .. } => {
+                answer_members(turn, conversation, (reply, request), after, limit);
+            }
+            HomeRequest::Typing { caller, request, .. } => {
+                notices::typing(turn, conversation, (reply, request), &caller);
             }
             _ => unreachable!("only requests about conversations come here"),
         }
@@ -132,14 +215,17 @@ impl Conversations {
         send: SuspendedSend,
         loaded: Result<Loaded, StoreFault>,
     ) {
-        let Ok(Loaded::FoundSend(found)) = loaded else {
-            let refused = send.settle(Some(ErrorCode::StorageUnavailable));
-            return self.settle(turn, key, Verdict::Judged(refused));
-        };
         let conversation = self.here(key).expect("a conversation stays while a look-up is under way");
-        let can_append = turn.shared.desk.can_append(&turn.shared.limits);
-        let verdict = conversation.judge_found(send, found.map(|row| *row), turn.now, &turn.shared.limits, can_append);
+        conversation.residence.lookups -= 1;
+        let verdict = match loaded {
+            Ok(Loaded::FoundSend(found)) => {
+                let can_append = turn.shared.desk.can_append(&turn.shared.limits);
+                conversation.judge_found(send, found.map(|row| *row), turn.now, &turn.shared.limits, can_append)
+            }
+            _ => Verdict::Judged(send.settle(Some(ErrorCode::StorageUnavailable))),
+        };
         self.settle(turn, key, verdict);
+        self.recharge(turn, key);
     }
 
     fn settle(&mut self, turn: &mut Turn<'_>, key: ConversationKey, verdict: Verdict) {
@@ -160,6 +246,7 @@ impl Conversations {
                     from_seq,
                     to_seq,
                 };
+                conversation.residence.lookups += 1;
                 turn.shared.desk.load(Purpose::FindSend(key, Box::new(send)), load, turn.effects);
             }
             Verdict::LookUp(send) => turn.refuse(send.reply, ErrorCode::Busy),
@@ -167,9 +254,28 @@ impl Conversations {
         self.append_next(turn, key);
     }
 
+    /// Appends what is pending, at once or when the store takes appends again.
     fn append_next(&mut self, turn: &mut Turn<'_>, key: ConversationKey) {
-        if let Some(append) = self.here(key).and_then(Conversation::next_append) {
+        let Some(conversation) = self.here(key) else { return };
+        if !conversation.has_append() {
+            return;
+        }
+        if turn.shared.desk.can_append(&turn.shared.limits) {
+            let append = conversation.next_append().expect("rows are pending");
             turn.shared.desk.append(key, append, turn.effects);
+        } else if !conversation.queue_append(true) {
+            self.appends.push_back(key);
+        }
+    }
+
+    /// The store takes appends again: those that waited for that go first.
+    fn resume_appends(&mut self, turn: &mut Turn<'_>) {
+        while turn.shared.desk.can_append(&turn.shared.limits) {
+            let Some(key) = self.appends.pop_front() else { return };
+            if let Some(conversation) = self.here(key) {
+                conversation.queue_append(false);
+                self.append_next(turn, key);
+            }
         }
     }
 
@@ -181,17 +287,19 @@ impl Conversations {
             Ok(()) => conversation.appended(),
             Err(StoreFault::Full) if !conversation.is_append_ambiguous() => conversation.refused(),
             Err(_) => {
-                self.repeats.push_back((turn.now.mono_ns + REPEAT_AFTER_NS, key));
-                return;
+                return self.timetable.arm(turn.now.mono_ns + REPEAT_AFTER_NS, key, Due::RepeatAppend);
             }
         };
         turn.shared.counters.messages_stored += conversation.durable_seq - before;
-        for send in settled {
-            answer_send(turn, conversation, send);
-        }
+        answer_settled(turn, conversation, settled, done.is_ok());
+        self.written(key);
         self.checkpoint(turn, key);
         self.append_next(turn, key);
-        self.queue_fan_out(key);
+        self.resume_appends(turn);
+        self.hand_on(turn, key);
+        if done.is_err() {
+            self.drop_unborn(turn, key);
+        }
     }
 
     fn checkpoint(&mut self, turn: &mut Turn<'_>, key: ConversationKey) {
@@ -199,35 +307,53 @@ impl Conversations {
         if !turn.shared.desk.can_put(&turn.shared.limits) {
             return;
         }
-        if let Some((as_of_seq, devices)) = self.here(key).and_then(|conversation| conversation.next_checkpoint(rows)) {
-            let put = Put::Checkpoint { key, as_of_seq, devices, members: Vec::new() };
+        if let Some((as_of_seq, devices, members)) = self.here(key).and_then(|here| here.next_checkpoint(rows)) {
+            let put = Put::Checkpoint { key, as_of_seq, devices, members };
             turn.shared.desk.put(Purpose::Checkpoint, put, turn.effects);
         }
     }
 
-    /// Writes appends again whose answer is not known, when their time has come.
-    pub fn repeat_appends(&mut self, turn: &mut Turn<'_>) {
-        while self.repeats.front().is_some_and(|&(at, _)| at <= turn.now.mono_ns) {
-            let Some((_, key)) = self.repeats.pop_front() else { return };
-            if !turn.shared.desk.can_append(&turn.shared.limits) {
-                self.repeats.push_back((turn.now.mono_ns + REPEAT_AFTER_NS, key));
-                continue;
-            }
-            let conversation = self.here(key).expect("a conversation with an append under way stays");
-            let append = conversation.repeat_append().expect("the append is still under way");
-            turn.shared.counters.appends_repeated += 1;
-            turn.shared.desk.append(key, append, turn.effects);
+    /// Writes an append again whose answer is not known.
+    fn repeat_append(&mut self, turn: &mut Turn<'_>, key: ConversationKey) {
+        if !turn.shared.desk.can_append(&turn.shared.limits) {
+            return self.timetable.arm(turn.now.mono_ns + REPEAT_AFTER_NS, key, Due::RepeatAppend);
         }
+        let conversation = self.here(key).expect("a conversation with an append under way stays");
+        let append = conversation.repeat_append().expect("the append is still under way");
+        turn.shared.counters.appends_repeated += 1;
+        turn.shared.desk.append(key, append, turn.effects);
     }
 
-    /// When [`Conversations::repeat_appends`] has something to do, in monotonic nanoseconds.
+    /// Does what is due, as far as the store has room; whether there is more to do at once.
+    pub fn work(&mut self, turn: &mut Turn<'_>) -> bool {
+        while let Some((key, due)) = self.timetable.take_due(turn.now.mono_ns) {
+            match due {
+                Due::RepeatAppend => self.repeat_append(turn, key),
+                Due::RepeatUnmark => self.repeat_unmark(turn, key),
+                Due::Receipts => self.flushes.push_back(key),
+                Due::AnnounceLarge => self.announce_large(turn, key),
+            }
+        }
+        self.resume_appends(turn);
+        self.settle_marks(turn);
+        self.flush_receipts(turn);
+        self.go_on_replaying(turn);
+        self.evict(turn)
+    }
+
+    /// When [`Conversations::work`] has something to do, in monotonic nanoseconds.
     pub fn next_deadline(&self) -> Option<u64> {
-        self.repeats.front().map(|&(at, _)| at)
+        [self.timetable.next_deadline(), self.replay.next_deadline()].into_iter().flatten().min()
     }
 
-    /// Whether an append waits to be written again.
+    /// Whether a write waits to be done, or to be done again.
     pub fn has_repeats(&self) -> bool {
-        !self.repeats.is_empty()
+        self.timetable.has_repeats() || !self.appends.is_empty()
+    }
+
+    /// How many are in memory.
+    pub fn cached(&self) -> u64 {
+        self.here
     }
 
     pub(crate) fn here(&mut self, key: ConversationKey) -> Option<&mut Conversation> {
@@ -237,59 +363,42 @@ impl Conversations {
         }
     }
 
-    pub(crate) fn queue_fan_out(&mut self, key: ConversationKey) {
-        let Some(conversation) = self.here(key) else { return };
-        if conversation.next_delivery().is_some() && !conversation.fan_out_queued {
-            conversation.fan_out_queued = true;
-            self.fan_outs.push_back(key);
-        }
-    }
-
-    pub fn announced(&mut self, _turn: &mut Turn<'_>, _from: ShardId, _key: ConversationKey, _seq: u64) {
-        todo!()
-    }
-    pub fn receipt(&mut self, _turn: &mut Turn<'_>, _key: ConversationKey, _receipt: DeviceReceipt) {
-        todo!()
-    }
-    pub fn unmarked(&mut self, _turn: &mut Turn<'_>, _key: ConversationKey, _done: Result<(), StoreFault>) {
-        todo!()
-    }
-    pub fn receipts_stored(&mut self, _turn: &mut Turn<'_>, _key: ConversationKey, _done: Result<(), StoreFault>) {
-        todo!()
-    }
-    pub fn marks_loaded(&mut self, _turn: &mut Turn<'_>, _loaded: Result<Loaded, StoreFault>) {
-        todo!()
-    }
-    pub fn members_checked(
-        &mut self,
-        _turn: &mut Turn<'_>,
-        _key: ConversationKey,
-        _reply: Reply,
-        _request: HomeRequest,
-        _loaded: Result<Loaded, StoreFault>,
-    ) {
-        todo!()
-    }
-    pub fn work(&mut self, turn: &mut Turn<'_>) {
-        self.repeat_appends(turn);
-    }
-
     /// Credit towards a shard came back: what waited for it goes on.
-    pub fn unblock(&mut self, _turn: &mut Turn<'_>, shard: ShardId) {
+    pub fn unblock(&mut self, shard: ShardId) {
         self.fan_outs.extend(self.blocked[usize::from(shard)].drain(..));
     }
 }
 
-/// The conversation of an image, or a new 1:1 if somebody opens one that is not stored yet.
+fn caller_of(request: &HomeRequest) -> &Caller {
+    match request {
+        HomeRequest::Open { caller, .. }
+        | HomeRequest::Send { caller, .. }
+        | HomeRequest::History { caller, .. }
+        | HomeRequest::CreateGroup { caller, .. }
+        | HomeRequest::ChangeMembers { caller, .. }
+        | HomeRequest::Members { caller, .. }
+        | HomeRequest::Typing { caller, .. } => caller,
+        _ => unreachable!("only requests about conversations come here"),
+    }
+}
+
+/// The conversation of an image, or a new 1:1 if somebody opens one that is not stored yet. What a mark says is missing is to
+/// be announced.
 fn take_up(
-    turn: &Turn<'_>,
+    turn: &mut Turn<'_>,
     key: ConversationKey,
     image: Option<Box<ConversationImage>>,
     waiters: &[(Reply, HomeRequest)],
 ) -> Option<Conversation> {
     let incarnation = turn.shared.incarnation;
     if let Some(image) = image {
-        return Some(Conversation::load(key, *image, incarnation));
+        let mark = image.mark;
+        let mut conversation = Conversation::load(key, *image, incarnation);
+        if let Some(mark) = mark {
+            conversation.announce_since(mark, &turn.shared.router);
+            turn.shared.counters.marks_replayed += u64::from(!conversation.announcing.due.is_empty());
+        }
+        return Some(conversation);
     }
     waiters.iter().find_map(|(_, request)| {
         let HomeRequest::Open { caller, peer: Some(peer), .. } = request else { return None };
@@ -304,121 +413,10 @@ fn direct_meta(key: ConversationKey, one: UserId, other: UserId, created_ms: u64
     }
     let mut peers = vec![one.min(other), one.max(other)];
     peers.dedup();
-    Some(ConversationMeta { kind: ConversationKind::Direct as u8, created_ms, peers, title: alloc::string::String::new() })
-}
-
-fn suspended(caller: Caller, reply: Reply, request: u32, messages: Vec<OutgoingMessage>) -> SuspendedSend {
-    let accepted = Vec::with_capacity(messages.len());
-    SuspendedSend { caller, reply, request, messages, next: 0, accepted, need_seq: 0 }
-}
-
-fn opened_frame(turn: &mut Turn<'_>, conversation: &Conversation, caller: &Caller, request: u32) -> HomeAnswer {
-    let (high, high_message_id) = conversation.durable_high(caller.user, caller.device);
-    let opened = message::Opened {
-        conversation: conversation.key.conversation,
-        kind: conversation.meta.kind,
-        epoch: conversation.epoch,
-        last_seq: conversation.durable_seq,
-        high,
-        high_message_id,
-        peer: conversation.peer_of(caller.user),
-        title: &conversation.meta.title,
-        members: 0,
-        role: 0,
-        joined_seq: 0,
-        left_seq: 0,
-        delivered_seq: 0,
-        read_seq: 0,
-    };
-    let mut frame = Vec::new();
-    turn.shared.encoder.opened(request, &opened).write_server_frame(&mut frame);
-    HomeAnswer::Frame(frame)
-}
-
-fn answer_send(turn: &mut Turn<'_>, conversation: &Conversation, send: JudgedSend) {
-    let (high, high_message_id) = conversation.durable_high(send.caller.user, send.caller.device);
-    let retry_after_ms = send.refusal.map_or(0, |code| turn.retry_after_ms(code));
-    if let Some(code) = send.refusal {
-        turn.shared.counters.count_error(code);
-    }
-    let ack = message::Ack {
-        conversation: conversation.key.conversation,
-        epoch: conversation.epoch,
-        accepted: &send.accepted,
-        refusal: send.refusal,
-        high,
-        high_message_id,
-        retry_after_ms,
-    };
-    let mut frame = Vec::new();
-    turn.shared.encoder.ack(send.request, &ack).write_server_frame(&mut frame);
-    turn.answer(send.reply, HomeAnswer::Frame(frame));
-}
-
-/// A page from memory if it reaches back far enough, else from the store.
-fn history(
-    turn: &mut Turn<'_>,
-    conversation: &Conversation,
-    reply: Reply,
-    request: u32,
-    (from_seq, backward, limit): (u64, bool, usize),
-) {
-    let visible_seq = conversation.durable_seq;
-    let from_seq = if backward && from_seq == 0 { visible_seq } else { from_seq };
-    let key = conversation.key;
-    let asked = HistoryAsked { reply, request, key, backward, visible_seq, epoch: conversation.epoch };
-    if let Some((rows, more)) = conversation.page(from_seq, backward, limit) {
-        return answer_page(turn, &asked, rows.into_iter(), more);
-    }
-    if !turn.shared.desk.can_load(&turn.shared.limits) {
-        return turn.refuse(reply, ErrorCode::Busy);
-    }
-    let load = Load::History {
-        key,
-        from_seq: if backward { from_seq.min(visible_seq) } else { from_seq.max(1) },
-        backward,
-        rows_max: limit as u32,
-        cost_bytes_max: HISTORY_BYTES_MAX as u32,
-    };
-    turn.shared.desk.load(Purpose::History(asked), load, turn.effects);
-}
-
-/// A page came from the store.
-pub(crate) fn history_loaded(turn: &mut Turn<'_>, asked: &HistoryAsked, loaded: Result<Loaded, StoreFault>) {
-    let Ok(Loaded::History(rows)) = loaded else {
-        return turn.refuse(asked.reply, ErrorCode::StorageUnavailable);
-    };
-    let visible = rows.iter().filter(|row| row.seq <= asked.visible_seq);
-    let more = if asked.backward {
-        rows.first().is_some_and(|row| row.seq > 1)
-    } else {
-        visible.clone().next_back().is_some_and(|row| row.seq < asked.visible_seq)
-    };
-    answer_page(turn, asked, visible, more);
-}
-
-fn answer_page<'r>(turn: &mut Turn<'_>, asked: &HistoryAsked, rows: impl Iterator<Item = &'r Row>, more: bool) {
-    let page =
-        message::Page { conversation: asked.key.conversation, epoch: asked.epoch, more, last_seq: asked.visible_seq };
-    let mut frame = Vec::new();
-    turn.shared.encoder.history_page(asked.request, &page, rows.map(fields_of)).write_server_frame(&mut frame);
-    turn.answer(asked.reply, HomeAnswer::Frame(frame));
-}
-
-/// A row as recipients see it.
-pub(crate) fn fields_of(row: &Row) -> message::Message<'_> {
-    message::Message {
-        epoch: row.epoch,
-        seq: row.seq,
-        ts_ms: row.ts_ms,
-        sender: row.sender,
-        device: row.device,
-        message_id: row.message_id,
-        kind: row.kind,
-        flags: row.flags,
-        body: &row.body,
-        sent_at_ms: row.sent_at_ms,
-        ref_seq: row.ref_seq,
-        mls_epoch: row.mls_epoch,
-    }
+    Some(ConversationMeta {
+        kind: ConversationKind::Direct as u8,
+        created_ms,
+        peers,
+        title: alloc::string::String::new(),
+    })
 }

@@ -2,7 +2,6 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use crate::contract::{Effect, Effects, Ticket};
 use crate::conversation::SuspendedSend;
@@ -10,7 +9,8 @@ use crate::entry::HomeRequest;
 use crate::limits::Limits;
 use crate::router::Reply;
 use crate::slab::Slab;
-use crate::store::{Append, ConversationKey, ListRow, Load, Put, UserKey};
+use crate::store::{Append, ConversationKey, Load, Put, UserKey};
+use crate::users::SyncAsked;
 
 /// What an answer of the store is for.
 #[derive(Debug)]
@@ -60,26 +60,11 @@ pub(crate) struct HistoryAsked {
     pub request: u32,
     pub key: ConversationKey,
     pub backward: bool,
+    /// Nothing below this seq is shown.
+    pub first_seq: u64,
     /// Nothing above this seq is shown.
     pub visible_seq: u64,
     pub epoch: u64,
-}
-
-/// A part of a user's list that was asked of the store.
-#[derive(Debug)]
-pub(crate) struct SyncAsked {
-    pub reply: Reply,
-    pub request: u32,
-    pub key: UserKey,
-    /// What the client has.
-    pub from: u64,
-    /// What the answer brings it to.
-    pub to: u64,
-    pub below: u64,
-    pub limit: u16,
-    pub resync: bool,
-    /// Changes that were not in the store when it was asked.
-    pub changes: Vec<ListRow>,
 }
 
 /// How far an administrator's request is.

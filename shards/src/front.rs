@@ -1,8 +1,9 @@
 //! The front of a shard: the connections whose sockets it has.
 
+mod pull;
+
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
 
@@ -18,12 +19,13 @@ use trunkline_wire::websocket::CloseCode;
 use crate::bucket::Bucket;
 use crate::command::{self, Command};
 use crate::connection::{Connection, ConnectionLimits, Heard};
-use crate::contract::{Bytes, ConnectionId, Effect, PeerAddress, ShardId};
-use crate::entry::{Address, Caller, Entry};
+use crate::contract::{Bytes, ConnectionId, Effect, PeerAddress};
+use crate::entry::{Caller, Entry};
 use crate::slab::Slab;
-use crate::store::UserKey;
 use crate::timer::Wheel;
 use crate::turn::Turn;
+
+use pull::Pull;
 
 /// The path of the WebSocket endpoint.
 pub const PATH: &str = "/v1/ws";
@@ -82,6 +84,7 @@ pub(crate) struct FrontConnection {
     /// It waits for its last answers before it closes.
     draining: bool,
     counted_unauthenticated: bool,
+    pull: Pull,
 }
 
 /// A request of a client that a home is asked about.
@@ -116,8 +119,8 @@ pub(crate) struct Front {
     commands: Vec<Command>,
     unauthenticated: u64,
     unauthenticated_by_address: HashMap<[u8; 16], u64, FixedState>,
-    /// Sessions whose end could not be told to their home for want of credit.
-    ended: Vec<VecDeque<(UserKey, Address)>>,
+    /// What homes of users are to be told of their sessions, per shard, in order; there was no credit.
+    untold: Vec<VecDeque<Entry>>,
     open: u64,
     pub(crate) draining: bool,
 }
@@ -135,7 +138,7 @@ impl Front {
             commands: Vec::new(),
             unauthenticated: 0,
             unauthenticated_by_address: HashMap::with_hasher(FixedState::with_seed(0)),
-            ended: vec![VecDeque::new(); usize::from(shards)],
+            untold: (0..shards).map(|_| VecDeque::new()).collect(),
             open: 0,
             draining: false,
         }
@@ -176,6 +179,7 @@ impl Front {
             hung_up: false,
             draining: false,
             counted_unauthenticated: true,
+            pull: Pull::Live,
         });
         self.connections[slot] = Some(connection);
         self.open += 1;
@@ -232,6 +236,7 @@ impl Front {
         if !complete {
             return self.hang_up(turn, id);
         }
+        self.tell_if_drained(turn, id);
         self.mark_dirty(id);
     }
 
@@ -248,29 +253,15 @@ impl Front {
         self.open -= 1;
     }
 
-    /// A frame that a connection did not ask for; too many of them end it.
-    pub fn push(&mut self, turn: &mut Turn<'_>, id: ConnectionId, frame: Bytes) {
-        let Some((connection, pool)) = self.with_pool(id) else { return };
-        connection.link.push_unasked(frame, pool);
-        if connection.link.unasked_bytes() as u64 > turn.shared.limits.outbox_bytes_max {
-            return self.violate(turn, id, Violation::SlowReader);
-        }
-        self.mark_dirty(id);
-    }
-
-    /// A lagging connection takes frames again, this one first.
-    pub fn resume(&mut self, _turn: &mut Turn<'_>, _id: ConnectionId, _frame: alloc::sync::Arc<[u8]>) {
-        todo!()
-    }
-
-    /// The answer to a request that was admitted: there are only so many of them, so that their bytes are bounded too.
+    /// What a connection has asked for, or has to know: never dropped. There are only so many requests without an answer, so
+    /// that the bytes of answers are bounded.
     pub(crate) fn push_answer(&mut self, id: ConnectionId, frame: Vec<u8>) {
         let Some((connection, pool)) = self.with_pool(id) else { return };
         connection.link.push_answer(Bytes::Owned(frame), pool);
         self.mark_dirty(id);
     }
 
-    fn with_pool(&mut self, id: ConnectionId) -> Option<(&mut FrontConnection, &mut Vec<Vec<u8>>)> {
+    pub(crate) fn with_pool(&mut self, id: ConnectionId) -> Option<(&mut FrontConnection, &mut Vec<Vec<u8>>)> {
         let connection = self.connections.get_mut(id.slot as usize)?.as_deref_mut()?;
         (connection.id == id && !connection.hung_up).then_some((connection, &mut self.pool))
     }
@@ -319,25 +310,6 @@ impl Front {
         self.authenticated(id);
         if let Identity::Known(session) = identity {
             self.tell_ended(turn, &session.caller);
-        }
-    }
-
-    /// Tells the user's home that a session's connection is gone.
-    pub(crate) fn tell_ended(&mut self, turn: &mut Turn<'_>, caller: &Caller) {
-        let key = UserKey { tenant: caller.tenant, user: caller.user };
-        let home = turn.shared.router.home_of_user(key);
-        let entry = Entry::SessionEnded { key, address: caller.address };
-        if !turn.shared.router.try_post(home, entry, turn.effects) {
-            self.ended[usize::from(home)].push_back((key, caller.address));
-        }
-    }
-
-    /// Credit towards a shard came back.
-    pub fn unblock(&mut self, turn: &mut Turn<'_>, shard: ShardId) {
-        while turn.shared.router.has_credit(shard) {
-            let Some((key, address)) = self.ended[usize::from(shard)].pop_front() else { return };
-            let posted = turn.shared.router.try_post(shard, Entry::SessionEnded { key, address }, turn.effects);
-            assert!(posted, "there was credit");
         }
     }
 
@@ -460,7 +432,7 @@ impl Front {
             let Some(connection) = self.get(id) else { continue };
             connection.draining = true;
             if let Identity::Known(_) = connection.identity {
-                self.push(turn, id, Bytes::Owned(frame));
+                self.push_answer(id, frame);
             }
             self.close_if_drained(turn, id);
         }

@@ -10,6 +10,7 @@ extern crate alloc;
 
 mod accounts;
 mod bucket;
+mod cache;
 mod command;
 pub mod connection;
 pub mod contract;

@@ -127,6 +127,11 @@ impl Router {
         to == self.shard || self.credit[usize::from(to)] > 0
     }
 
+    /// Whether so many entries can be posted.
+    pub fn has_credit_for(&self, to: ShardId, entries: usize) -> bool {
+        to == self.shard || self.credit[usize::from(to)] as usize >= entries
+    }
+
     /// `entries` left the lane to a shard.
     pub fn credit(&mut self, shard: ShardId, entries: u32) {
         let credit = &mut self.credit[usize::from(shard)];

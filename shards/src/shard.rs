@@ -8,6 +8,7 @@ use trunkline_wire::message::Encoder;
 use trunkline_wire::token::TokenKeys;
 
 use crate::accounts::Accounts;
+use crate::cache::Cache;
 use crate::contract::{AdminAnswer, AdminRequest, Bytes, Core, Effect, Effects, Event, Now, ShardId, Ticket};
 use crate::conversations::{self, Conversations};
 use crate::counters::Counters;
@@ -78,6 +79,7 @@ impl Shard {
                 counters: Counters::default(),
                 random: ChaCha8Rng::from_seed(config.seed),
                 incarnation: config.incarnation,
+                cache: Cache::default(),
             },
         }
     }
@@ -88,6 +90,9 @@ impl Shard {
         counters.connections_open = self.front.open();
         counters.sessions_open = self.users.sessions_open();
         counters.entries_posted = self.shared.router.posted;
+        counters.conversations_cached = self.conversations.cached();
+        counters.users_cached = self.users.cached();
+        counters.cache_bytes = self.shared.cache.bytes();
         counters
     }
 
@@ -116,11 +121,11 @@ impl Shard {
             Entry::Announced { key, seq } => conversations.announced(&mut turn, from, key, seq),
             Entry::Notice(notice) => users.notice(&mut turn, &notice),
             Entry::Receipt { key, receipt } => conversations.receipt(&mut turn, key, receipt),
-            Entry::SessionLags { key, address } => users.session_lags(key, address),
+            Entry::SessionLags { key, address } => users.session_lags(&mut turn, key, address),
             Entry::SessionDrained { key, address } => users.session_drained(&mut turn, key, address),
             Entry::Resume { connection, frame } => front.resume(&mut turn, connection, frame),
             Entry::Push { connection, frame } => front.push(&mut turn, connection, Bytes::Shared(frame)),
-            Entry::SessionEnded { key, address } => users.session_ended(key, address),
+            Entry::SessionEnded { key, address } => users.session_ended(&mut turn, key, address),
             Entry::EndSession { connection, violation } => front.violate(&mut turn, connection, violation),
         }
     }
@@ -153,7 +158,8 @@ impl Shard {
     fn begin_drain(&mut self, now: Now, effects: &mut Effects) {
         if let Drain::No = self.drain {
             self.drain = Drain::Until(now.mono_ns + self.shared.limits.drain_ms * 1_000_000);
-            let (front, _, _, _, mut turn) = self.split(now, effects);
+            let (front, users, _, _, mut turn) = self.split(now, effects);
+            users.drain();
             front.drain(&mut turn);
         }
     }
@@ -202,7 +208,7 @@ fn take_loaded(
         Purpose::ChangeMembers(key, reply, request) => {
             conversations.members_checked(turn, key, reply, *request, loaded);
         }
-        Purpose::Sync(asked) => users::sync_loaded(turn, *asked, loaded),
+        Purpose::Sync(asked) => users.sync_loaded(turn, *asked, loaded),
         Purpose::StoredPosition(reply, request) => users.stored_position(turn, reply, *request, loaded),
         Purpose::User(key) => users.loaded(turn, key, loaded),
         Purpose::Append(_)
@@ -230,7 +236,7 @@ impl Core for Shard {
                 turn.shared.router.credit(shard, entries);
                 front.unblock(&mut turn, shard);
                 users.unblock(&mut turn, shard);
-                conversations.unblock(&mut turn, shard);
+                conversations.unblock(shard);
             }
             Event::Stored { ticket, result } => self.take_stored(now, ticket, result, effects),
             Event::Admin { ticket, request: AdminRequest::Counters } => {
@@ -246,14 +252,14 @@ impl Core for Shard {
     fn work(&mut self, now: Now, budget: u32, effects: &mut Effects) -> bool {
         let (front, users, conversations, _, mut turn) = self.split(now, effects);
         let timers_left = front.expire(&mut turn);
-        conversations.work(&mut turn);
-        users.work(&mut turn);
+        let conversations_left = conversations.work(&mut turn);
+        let users_left = users.work(&mut turn);
         let left = conversations.fan_out(&mut turn, budget);
         self.take_local(now, effects);
         let (front, _, _, _, mut turn) = self.split(now, effects);
         front.flush(&mut turn);
         self.go_on_draining(now, effects);
-        timers_left || left == 0 || self.front.is_dirty()
+        timers_left || conversations_left || users_left || left == 0 || self.front.is_dirty()
     }
 
     fn next_deadline(&self) -> Option<u64> {

@@ -4,6 +4,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
 use trunkline_wire::message::{Encoder, ErrorCode};
 
+use crate::cache::Cache;
 use crate::contract::{Effects, Now};
 use crate::counters::Counters;
 use crate::desk::Desk;
@@ -21,6 +22,7 @@ pub(crate) struct Shared {
     pub random: ChaCha8Rng,
     /// Lowest epoch of this process's orderings.
     pub incarnation: u64,
+    pub cache: Cache,
 }
 
 /// One event's time and effects, and the shared state.

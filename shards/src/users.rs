@@ -1,64 +1,115 @@
-//! The users this shard is home of: which sessions they have, and what comes for them.
+//! The users this shard is home of: which sessions they have, what is in their lists, and what comes for them.
 
+mod eviction;
+mod flush;
+mod list;
+mod lookups;
+mod numbers;
+mod report;
+mod row;
+mod sessions;
+mod sync;
+#[cfg(test)]
+mod random;
+#[cfg(test)]
+mod rig;
+#[cfg(test)]
+mod tests;
+
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use trunkline_wire::ids::DeviceId;
+use trunkline_wire::ids::ConversationId;
 use trunkline_wire::message::ErrorCode;
-use trunkline_wire::violation::Violation;
 
-use crate::bucket::Bucket;
-use crate::contract::{ConnectionId, ShardId};
-use crate::desk::{Purpose, SyncAsked};
-use crate::entry::{Address, Caller, Delivery, Entry, HomeAnswer, HomeRequest, Notice};
+use crate::contract::ShardId;
+use crate::desk::Purpose;
+use crate::entry::{Delivery, HomeAnswer, HomeRequest, Notice};
 use crate::router::Reply;
 use crate::store::{Load, Loaded, StoreFault, UserKey};
 use crate::turn::Turn;
 
-/// One connection of one device.
-struct Session {
-    device: DeviceId,
-    address: Address,
-    /// Frames that wait for credit towards its front shard, in order.
-    backlog: Vec<u8>,
-    /// Too many frames waited: it is ended as soon as there is credit, and catches up when it comes back.
-    lagging: bool,
-}
+use flush::Flushes;
+use list::{List, RowChange};
+use lookups::Lookups;
+use numbers::Asking;
+use report::Receipts;
+use sessions::{Backlogs, Session};
 
-/// Look-ups of handles by one user.
+pub(crate) use report::position_stored;
+pub(crate) use sync::SyncAsked;
+
+/// Lists that one call of [`Users::work`] looks at, for each thing there is to do.
+const STEPS_MAX: usize = 256;
+
+/// A user in memory: its sessions, and its list once that was needed. 32 bytes, so that idle sessions stay cheap.
 #[derive(Default)]
-struct Lookups {
-    bucket: Bucket,
-    /// Hashes of the last handles looked up: these are not new.
-    known: VecDeque<u64>,
+pub(crate) struct User {
+    sessions: Vec<Session>,
+    list: Option<Box<List>>,
 }
 
-/// Handles that a user may look up again without it counting.
-const LOOKUPS_KNOWN_MAX: usize = 128;
-/// Users whose look-ups are remembered; beyond it those whose allowance is full are forgotten.
-const LOOKUP_USERS_MAX: usize = 65_536;
+const _: () = assert!(size_of::<User>() <= 32);
 
-/// All users of this shard that have sessions.
+impl User {
+    /// Bytes it takes.
+    fn bytes(&self) -> usize {
+        let list = self.list.as_deref().map_or(0, List::bytes);
+        size_of::<(UserKey, User)>() + 1 + self.sessions.capacity() * size_of::<Session>() + list
+    }
+
+    /// The position of its list now, which is shown to somebody; 0: nobody has asked for one, or heard of one.
+    fn show_position(&mut self) -> u64 {
+        self.list.as_deref_mut().map_or(0, List::show)
+    }
+
+    /// The list, made now if there was none.
+    fn list_mut(&mut self, key: UserKey, ring: &mut VecDeque<UserKey>) -> &mut List {
+        let list = self.list.get_or_insert_with(|| {
+            ring.push_back(key);
+            Box::new(List::new())
+        });
+        list.touched = true;
+        list
+    }
+}
+
+/// What waits, for all users together.
+struct Queues {
+    backlogs: Backlogs,
+    asking: Asking,
+    flushes: Flushes,
+    receipts: Receipts,
+    /// Users with a list, in the order in which eviction comes by.
+    ring: VecDeque<UserKey>,
+}
+
+/// All users of this shard that have sessions, or whose lists are in memory.
 pub(crate) struct Users {
-    sessions: HashMap<UserKey, Vec<Session>, FixedState>,
-    lookups: HashMap<UserKey, Lookups, FixedState>,
-    /// Connections to be ended, per front shard, when there is credit.
-    to_end: Vec<VecDeque<(ConnectionId, Violation)>>,
-    /// Sessions with a backlog, per front shard.
-    waiting: Vec<VecDeque<(UserKey, ConnectionId)>>,
+    users: HashMap<UserKey, User, FixedState>,
+    queues: Queues,
+    lookups: Lookups,
+    /// Sessions there are.
     open: u64,
 }
 
 impl Users {
     pub fn new(shards: u16) -> Users {
         Users {
-            sessions: HashMap::with_hasher(FixedState::with_seed(0)),
-            lookups: HashMap::with_hasher(FixedState::with_seed(0)),
-            to_end: vec![VecDeque::new(); usize::from(shards)],
-            waiting: vec![VecDeque::new(); usize::from(shards)],
+            users: HashMap::with_hasher(FixedState::with_seed(0)),
+            queues: Queues {
+                backlogs: Backlogs::new(shards),
+                asking: Asking::default(),
+                flushes: Flushes::new(shards),
+                receipts: vec![VecDeque::new(); usize::from(shards)],
+                ring: VecDeque::new(),
+            },
+            lookups: Lookups::default(),
             open: 0,
         }
     }
@@ -68,13 +119,48 @@ impl Users {
         self.open
     }
 
+    /// Users in memory.
+    pub fn cached(&self) -> u64 {
+        self.users.len() as u64
+    }
+
+    /// Does something to a user, who is taken into memory if needed; what it takes there is accounted for.
+    fn with<R>(
+        &mut self,
+        turn: &mut Turn<'_>,
+        key: UserKey,
+        act: impl FnOnce(&mut User, &mut Queues, &mut Turn<'_>) -> R,
+    ) -> R {
+        let mut before = 0;
+        let user = match self.users.entry(key) {
+            hashbrown::hash_map::Entry::Occupied(user) => {
+                before = user.get().bytes();
+                user.into_mut()
+            }
+            hashbrown::hash_map::Entry::Vacant(place) => place.insert(User::default()),
+        };
+        let result = act(user, &mut self.queues, turn);
+        turn.shared.cache.charge(before, user.bytes());
+        result
+    }
+
+    /// The same for a user in memory; none: it is not.
+    fn with_known<R>(
+        &mut self,
+        turn: &mut Turn<'_>,
+        key: UserKey,
+        act: impl FnOnce(&mut User, &mut Queues, &mut Turn<'_>) -> R,
+    ) -> Option<R> {
+        self.users.contains_key(&key).then(|| self.with(turn, key, act))
+    }
+
     /// A request to a user's home, or one that any home answers.
     pub fn request(&mut self, turn: &mut Turn<'_>, reply: Reply, request: HomeRequest) {
         match request {
             HomeRequest::StartSession { caller } => self.start_session(turn, reply, caller),
             HomeRequest::CheckUser { key } => self.check_user(turn, reply, key),
             HomeRequest::AdmitLookup { key, handle_hash } => {
-                if self.admits_lookup(turn, key, handle_hash) {
+                if self.lookups.admits(turn, key, handle_hash) {
                     turn.answer(reply, HomeAnswer::LookupAdmitted);
                 } else {
                     let every_ms = turn.shared.limits.lookup_every_s * 1_000;
@@ -85,162 +171,98 @@ impl Users {
                 let load = Load::Handle { tenant: caller.tenant, folded };
                 ask_store(turn, reply, Purpose::Resolve(reply, request), load);
             }
-            HomeRequest::Sync { .. } | HomeRequest::Report { .. } => todo!(),
+            HomeRequest::Sync { .. } => self.sync(turn, reply, request),
+            HomeRequest::Report { caller, request, position, receipts } => {
+                self.report(turn, reply, &caller, request, position, &receipts);
+            }
             _ => unreachable!("requests about conversations go to their homes"),
         }
     }
 
-    fn start_session(&mut self, turn: &mut Turn<'_>, reply: Reply, caller: Caller) {
-        let key = UserKey { tenant: caller.tenant, user: caller.user };
-        let sessions = self.sessions.entry(key).or_default();
-        let of_device = sessions.iter().filter(|session| session.device == caller.device).count();
-        if of_device as u64 >= turn.shared.limits.sessions_per_device_max {
-            let oldest = sessions.iter().position(|session| session.device == caller.device);
-            let ended = oldest.map(|index| sessions.remove(index));
-            if let Some(session) = ended {
-                self.open -= 1;
-                self.end_session(turn, session.address, Violation::SessionReplaced);
-            }
-        }
-        let sessions = self.sessions.entry(key).or_default();
-        sessions.push(Session { device: caller.device, address: caller.address, backlog: Vec::new(), lagging: false });
-        self.open += 1;
-        let number = turn.random_id();
-        turn.answer(reply, HomeAnswer::SessionStarted(number));
-    }
-
-    fn end_session(&mut self, turn: &mut Turn<'_>, address: Address, violation: Violation) {
-        let entry = Entry::EndSession { connection: address.connection, violation };
-        if !turn.shared.router.try_post(address.shard, entry, turn.effects) {
-            self.to_end[usize::from(address.shard)].push_back((address.connection, violation));
-        }
-    }
-
-    /// A front shard says that a connection is gone.
-    pub fn session_ended(&mut self, key: UserKey, address: Address) {
-        let Some(sessions) = self.sessions.get_mut(&key) else { return };
-        let before = sessions.len();
-        sessions.retain(|session| session.address != address);
-        self.open -= (before - sessions.len()) as u64;
-        if sessions.is_empty() {
-            self.sessions.remove(&key);
-        }
-    }
-
     fn check_user(&mut self, turn: &mut Turn<'_>, reply: Reply, key: UserKey) {
-        if self.sessions.contains_key(&key) {
+        if self.users.get(&key).is_some_and(|user| !user.sessions.is_empty()) {
             return turn.answer(reply, HomeAnswer::UserExists(true));
         }
         ask_store(turn, reply, Purpose::CheckUser(reply), Load::User { key });
     }
 
-    fn admits_lookup(&mut self, turn: &Turn<'_>, key: UserKey, handle_hash: u64) -> bool {
-        if self.lookups.len() >= LOOKUP_USERS_MAX && !self.lookups.contains_key(&key) {
-            let full_ns = turn.shared.limits.lookup_every_s * 1_000_000_000;
-            let now_ns = turn.now.mono_ns;
-            self.lookups.retain(|_, lookups| !lookups.bucket.take(now_ns, 1, full_ns, 1));
-        }
-        let lookups = self.lookups.entry(key).or_default();
-        if lookups.known.contains(&handle_hash) {
-            return true;
-        }
-        let every_ns = turn.shared.limits.lookup_every_s * 1_000_000_000;
-        if !lookups.bucket.take(turn.now.mono_ns, turn.shared.limits.lookup_burst, every_ns, 1) {
-            return false;
-        }
-        if lookups.known.len() == LOOKUPS_KNOWN_MAX {
-            lookups.known.pop_front();
-        }
-        lookups.known.push_back(handle_hash);
-        true
-    }
-
-    /// A message for users of this shard: a frame for each of their sessions but the one that sent it.
+    /// A seq is durable: it goes to the sessions of its recipients but the one that sent it, and into their lists. The home
+    /// of its conversation is told once the lists have it durably.
     pub fn deliver(&mut self, turn: &mut Turn<'_>, delivery: &Delivery) {
+        let (mut owing, mut windows) = (0, delivery.windows.as_slice());
         for &user in delivery.users.iter() {
-            self.deliver_to(turn, UserKey { tenant: delivery.key.tenant, user }, delivery);
+            let key = UserKey { tenant: delivery.key.tenant, user };
+            let window = match windows.split_first() {
+                Some((next, rest)) if next.0 == user => {
+                    windows = rest;
+                    Some(next)
+                }
+                _ => windows.iter().find(|window| window.0 == user),
+            };
+            let change = RowChange {
+                meta: &delivery.meta,
+                last_seq: delivery.seq,
+                read_seq: 0,
+                window: window.map(|&(_, joined_seq, left_seq)| (joined_seq, left_seq)),
+            };
+            owing += self.with(turn, key, |user, queues, turn| {
+                if let Some(frame) = &delivery.frame {
+                    let reached = user.push(turn, key, frame, delivery.except, &mut queues.backlogs);
+                    turn.shared.counters.messages_delivered += reached;
+                }
+                let list = user.list_mut(key, &mut queues.ring);
+                let owes = list.announce(delivery.key.conversation, &change);
+                queues.attend(turn, key, list);
+                u32::from(owes)
+            });
+        }
+        self.queues.flushes.owe(turn, delivery.key, delivery.seq, owing);
+    }
+
+    /// Something that is not stored goes to the sessions of its recipients; what they have read changes their lists.
+    pub fn notice(&mut self, turn: &mut Turn<'_>, notice: &Notice) {
+        let tenant = notice.key.tenant;
+        for &user in notice.users.iter() {
+            let key = UserKey { tenant, user };
+            self.with_known(turn, key, |user, queues, turn| {
+                user.push(turn, key, &notice.frame, notice.except, &mut queues.backlogs);
+            });
+        }
+        for &(user, read_seq) in &notice.read {
+            let key = UserKey { tenant, user };
+            let change = RowChange { meta: &notice.meta, last_seq: 0, read_seq, window: None };
+            self.with(turn, key, |user, queues, turn| {
+                let list = user.list_mut(key, &mut queues.ring);
+                list.change(notice.key.conversation, &change);
+                queues.attend(turn, key, list);
+            });
         }
     }
 
-    fn deliver_to(&mut self, turn: &mut Turn<'_>, key: UserKey, delivery: &Delivery) {
-        let Some(sessions) = self.sessions.get_mut(&key) else { return };
-        let Some(frame) = &delivery.frame else { return };
-        let mut lagging = Vec::new();
-        for session in sessions {
-            if Some(session.address) == delivery.except || session.lagging {
-                continue;
-            }
-            turn.shared.counters.messages_delivered += 1;
-            let Address { shard, connection } = session.address;
-            let push = Entry::Push { connection, frame: frame.clone() };
-            if session.backlog.is_empty() && turn.shared.router.try_post(shard, push, turn.effects) {
-                continue;
-            }
-            if session.backlog.is_empty() {
-                self.waiting[usize::from(shard)].push_back((key, connection));
-            }
-            session.backlog.extend_from_slice(frame);
-            if session.backlog.len() as u64 > turn.shared.limits.outbox_bytes_max {
-                session.backlog = Vec::new();
-                session.lagging = true;
-                lagging.push(session.address);
-            }
-        }
-        for address in lagging {
-            self.end_session(turn, address, Violation::SlowReader);
-        }
+    /// Goes on with what is due, a bounded part of it; true when more is.
+    pub fn work(&mut self, turn: &mut Turn<'_>) -> bool {
+        let is_more_due = self.tick(turn);
+        self.retry(turn);
+        self.ask_next(turn);
+        self.write_rows(turn);
+        self.evict(turn) || is_more_due
     }
 
-    pub fn notice(&mut self, _turn: &mut Turn<'_>, _notice: &Notice) {
-        todo!()
-    }
-    pub fn session_lags(&mut self, _key: UserKey, _address: Address) {
-        todo!()
-    }
-    pub fn session_drained(&mut self, _turn: &mut Turn<'_>, _key: UserKey, _address: Address) {
-        todo!()
-    }
-    pub fn ceiling_stored(&mut self, _turn: &mut Turn<'_>, _key: UserKey, _ceiling: u64, _done: Result<(), StoreFault>) {
-        todo!()
-    }
-    pub fn list_stored(&mut self, _turn: &mut Turn<'_>, _number: u32, _done: Result<(), StoreFault>) {
-        todo!()
-    }
-    pub fn loaded(&mut self, _turn: &mut Turn<'_>, _key: UserKey, _loaded: Result<Loaded, StoreFault>) {
-        todo!()
-    }
-    pub fn stored_position(
-        &mut self,
-        _turn: &mut Turn<'_>,
-        _reply: Reply,
-        _request: HomeRequest,
-        _loaded: Result<Loaded, StoreFault>,
-    ) {
-        todo!()
-    }
-    pub fn work(&mut self, _turn: &mut Turn<'_>) {}
+    /// When [`Users::work`] has something to do, in monotonic nanoseconds.
     pub fn next_deadline(&self) -> Option<u64> {
-        None
+        [self.queues.flushes.next_deadline(), self.queues.asking.next_deadline()].into_iter().flatten().min()
     }
 
-    /// Credit towards a shard came back: connections there that are to be ended, are; backlogs go, each in one entry.
+    /// Lists are written at once from now on, so that as much as possible is stored when everything stops.
+    pub fn drain(&mut self) {
+        self.queues.flushes.is_hurried = true;
+    }
+
+    /// Credit towards a shard came back: what waited for it goes on.
     pub fn unblock(&mut self, turn: &mut Turn<'_>, shard: ShardId) {
-        while turn.shared.router.has_credit(shard) {
-            let Some((connection, violation)) = self.to_end[usize::from(shard)].pop_front() else { break };
-            self.end_session(turn, Address { shard, connection }, violation);
-        }
-        while turn.shared.router.has_credit(shard) {
-            let Some((key, connection)) = self.waiting[usize::from(shard)].pop_front() else { break };
-            let address = Address { shard, connection };
-            let sessions = self.sessions.get_mut(&key).into_iter().flatten();
-            let Some(session) = { sessions }.find(|session| session.address == address) else { continue };
-            let frame = core::mem::take(&mut session.backlog);
-            if !frame.is_empty() {
-                let push = Entry::Push { connection, frame: frame.into() };
-                let posted = turn.shared.router.try_post(shard, push, turn.effects);
-                assert!(posted, "there was credit");
-            }
-        }
+        self.unblock_sessions(turn, shard);
+        self.queues.flushes.unblock(turn, shard);
+        report::unblock(turn, &mut self.queues.receipts, shard);
     }
 }
 
@@ -273,10 +295,7 @@ pub(crate) fn handle_resolved(turn: &mut Turn<'_>, reply: Reply, request: u32, l
     }
 }
 
-pub(crate) fn sync_loaded(_turn: &mut Turn<'_>, _asked: SyncAsked, _loaded: Result<Loaded, StoreFault>) {
-    todo!()
-}
-
-pub(crate) fn position_stored(_turn: &mut Turn<'_>, _reply: Reply, _request: u32, _done: Result<(), StoreFault>) {
-    todo!()
+/// Advanced from a position to another, for all sessions of a user.
+fn advanced_frame(turn: &mut Turn<'_>, from: u64, to: u64, places: &[(ConversationId, u64)]) -> Arc<[u8]> {
+    turn.shared.encoder.advanced(from, to, places).to_shared_frame()
 }

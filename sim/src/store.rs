@@ -148,11 +148,23 @@ impl Store {
         }
     }
 
-    /// A write without an answer: an append leaves a prefix of its rows.
+    /// A write without an answer: of an append its mark alone, or a prefix of its rows with it; of what names several users
+    /// or devices any of them.
     fn write_some(&mut self, mut write: Write, dice: &mut Dice) {
-        if let Write::Append(append) = &mut write {
-            let rows = dice.between(1, append.rows.len());
-            append.rows.truncate(rows);
+        match &mut write {
+            Write::Append(append) => {
+                // The mark is written before the rows, never after.
+                if let Some(announced_seq) = append.mark.filter(|_| dice.percent(25)) {
+                    return self.durable.mark_alone(append.key, announced_seq);
+                }
+                let rows = dice.between(1, append.rows.len());
+                append.rows.truncate(rows);
+            }
+            Write::Put(put) => match put.as_mut() {
+                Put::List { changes } => changes.retain(|_| dice.percent(50)),
+                Put::Receipts { receipts, .. } => receipts.retain(|_| dice.percent(50)),
+                _ => {}
+            },
         }
         self.commit(vec![write]);
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use trunkline_shards::store::{Append, ConversationKey, Load, Loaded, Put, StoreFault, StoreResult};
 use trunkline_wire::limits::message_cost_bytes;
 
-use crate::limits::PUT_COST_BYTES;
+use crate::limits::{PUT_COST_BYTES, ROW_COST_BYTES};
 
 /// A write, of log or index.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,11 +22,22 @@ impl Write {
     pub fn cost_bytes(&self) -> usize {
         match self {
             Write::Append(append) => append.rows.iter().map(|row| message_cost_bytes(row.body.len())).sum(),
-            Write::Put(put) => match put.as_ref() {
-                Put::Checkpoint { devices, .. } => PUT_COST_BYTES + size_of_val(devices.as_slice()),
-                Put::User { .. } | Put::ClaimHandle { .. } => PUT_COST_BYTES,
-            },
+            Write::Put(put) => PUT_COST_BYTES + rows_cost_bytes(put),
         }
+    }
+}
+
+/// What a write of the index that has rows counts for because of them.
+fn rows_cost_bytes(put: &Put) -> usize {
+    match put {
+        Put::Checkpoint { devices, members, .. } => size_of_val(devices.as_slice()) + size_of_val(members.as_slice()),
+        Put::Receipts { receipts, .. } => receipts.len() * ROW_COST_BYTES,
+        Put::List { changes } => changes.iter().map(|change| 2 * ROW_COST_BYTES + change.about.title.len()).sum(),
+        Put::User { .. }
+        | Put::ClaimHandle { .. }
+        | Put::Unmark { .. }
+        | Put::Ceiling { .. }
+        | Put::Position { .. } => 0,
     }
 }
 

@@ -5,11 +5,15 @@
 //! silently (they are checked before, against the high-water file), and nothing keeps two processes apart (a lock).
 
 mod codec;
+#[cfg(test)]
+mod damaged_values;
 mod folder;
 mod high_water;
 mod journal;
 mod keys;
+mod list_codec;
 mod open_error;
+mod sealed;
 mod space;
 mod tables;
 

@@ -12,6 +12,8 @@ pub mod limits;
 pub mod memory;
 
 mod plan;
+#[cfg(test)]
+mod read_counts;
 mod reads;
 
 pub use contract::{Fatal, Index, Log, Misuse, Write};

@@ -4,8 +4,10 @@ use trunkline_wire::limits::{BODY_BYTES_MAX, SEND_MESSAGES_MAX, message_cost_byt
 
 /// Most bytes of one group commit; a single larger write is a group of its own.
 pub const GROUP_BYTES_MAX: usize = 1024 * 1024;
-/// What a write of the index counts for in a group, beside its devices.
+/// What a write of the index counts for in a group, beside its rows.
 pub const PUT_COST_BYTES: usize = 256;
+/// What a short row of the index takes with its key and what the journal adds.
+pub const ROW_COST_BYTES: usize = 96;
 /// Conversations whose last seq the log remembers, so that an append needs no read: about 50 bytes each.
 pub const HEADS_MAX: usize = 64 * 1024;
 

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use trunkline_shards::store::{
-    ConversationKey, ConversationMeta, Load, Loaded, Row, StoreFault, StoreResult, UserKey, UserRow,
+    ConversationKey, ConversationMeta, DeviceReceipt, ListRow, Load, Loaded, Row, StoreFault, StoreResult, UserKey,
+    UserRow,
 };
-use trunkline_wire::ids::{ConversationId, TenantId, UserId};
+use trunkline_wire::ids::{ConversationId, DeviceId, TenantId, UserId};
 
 use crate::contract::{Fatal, Index, Log, Write};
-use crate::plan::{Change, Heads, plan};
-use crate::reads::{self, Checkpoint, Reads};
+use crate::plan::{Change, Heads, ListChanged, plan};
+use crate::reads::{self, Checkpoint, Reads, slot_of};
 
 /// A store in memory. Clones share their content: one is the log, the others read.
 #[derive(Clone, Debug, Default)]
@@ -19,12 +20,19 @@ pub struct MemoryStore {
 }
 
 #[derive(Debug, Default)]
-struct Tables {
+pub(crate) struct Tables {
     group: u64,
     rows: BTreeMap<(ConversationKey, u64), Row>,
     metas: BTreeMap<ConversationKey, ConversationMeta>,
     checkpoints: BTreeMap<ConversationKey, Checkpoint>,
-    listed: BTreeSet<(UserKey, ConversationId)>,
+    /// By hash slot first.
+    marks: BTreeMap<(u16, ConversationKey), u64>,
+    receipts: BTreeMap<(ConversationKey, UserId, DeviceId), DeviceReceipt>,
+    lists: BTreeMap<(UserKey, ConversationId), ListRow>,
+    /// The same in order of their numbers.
+    list_order: BTreeSet<(UserKey, u64, ConversationId)>,
+    ceilings: BTreeMap<UserKey, u64>,
+    positions: BTreeMap<(UserKey, DeviceId), u64>,
     users: BTreeMap<UserKey, UserRow>,
     handles: BTreeMap<(TenantId, String), UserId>,
 }
@@ -33,6 +41,13 @@ impl MemoryStore {
     /// An empty store.
     pub fn new() -> MemoryStore {
         MemoryStore::default()
+    }
+
+    /// Writes a mark without the rows it is for, as a store that writes it before them may leave it.
+    pub fn mark_alone(&self, key: ConversationKey, announced_seq: u64) {
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let mark = tables.marks.entry((slot_of(key), key)).or_insert(announced_seq);
+        *mark = announced_seq.min(*mark);
     }
 }
 
@@ -60,7 +75,7 @@ impl Index for MemoryStore {
 }
 
 impl Tables {
-    fn apply(&mut self, change: Change<'_>) {
+    pub(crate) fn apply(&mut self, change: Change<'_>) {
         match change {
             Change::Row(key, row, lsn) => {
                 self.rows.insert((key, row.seq), Row { lsn, ..row.clone() });
@@ -68,19 +83,41 @@ impl Tables {
             Change::Meta(key, meta) => {
                 self.metas.insert(key, meta.clone());
             }
-            Change::Listed(key, conversation) => {
-                self.listed.insert((key, conversation));
-            }
             Change::User(key, row) => {
                 self.users.insert(key, row.clone());
             }
             Change::Handle(tenant, folded, user) => {
                 self.handles.insert((tenant, folded.to_owned()), user);
             }
-            Change::Checkpoint(key, as_of_seq, devices) => {
-                self.checkpoints.insert(key, Checkpoint { as_of_seq, devices: devices.to_vec() });
+            Change::Checkpoint(key, as_of_seq, devices, members) => {
+                let (devices, members) = (devices.to_vec(), members.to_vec());
+                self.checkpoints.insert(key, Checkpoint { as_of_seq, devices, members });
+            }
+            Change::Mark(key, Some(announced_seq)) => {
+                self.marks.insert((slot_of(key), key), announced_seq);
+            }
+            Change::Mark(key, None) => {
+                self.marks.remove(&(slot_of(key), key));
+            }
+            Change::Receipt(key, receipt) => {
+                self.receipts.insert((key, receipt.user, receipt.device), receipt);
+            }
+            Change::List(key, changed) => self.change_list(key, changed),
+            Change::Ceiling(key, ceiling) => {
+                self.ceilings.insert(key, ceiling);
+            }
+            Change::Position(key, device, position) => {
+                self.positions.insert((key, device), position);
             }
         }
+    }
+
+    fn change_list(&mut self, key: UserKey, ListChanged { row, old_user_seq }: ListChanged) {
+        if let Some(old_user_seq) = old_user_seq {
+            self.list_order.remove(&(key, old_user_seq, row.conversation));
+        }
+        self.list_order.insert((key, row.user_seq, row.conversation));
+        self.lists.insert((key, row.conversation), row);
     }
 
     /// A range that is empty where `from` lies above `to`.
@@ -119,13 +156,60 @@ impl Reads for Tables {
         Ok(self.handles.get(&(tenant, folded.to_owned())).copied())
     }
 
-    fn listed(
+    fn receipt(
+        &self,
+        key: ConversationKey,
+        user: UserId,
+        device: DeviceId,
+    ) -> Result<Option<DeviceReceipt>, StoreFault> {
+        Ok(self.receipts.get(&(key, user, device)).copied())
+    }
+
+    fn receipts(&self, key: ConversationKey) -> impl Iterator<Item = Result<DeviceReceipt, StoreFault>> {
+        let (first, last) = ((UserId(0), DeviceId(0)), (UserId(u64::MAX), DeviceId(u32::MAX)));
+        let range = self.receipts.range((key, first.0, first.1)..=(key, last.0, last.1));
+        range.map(|(_, receipt)| Ok(*receipt))
+    }
+
+    fn mark(&self, key: ConversationKey) -> Result<Option<u64>, StoreFault> {
+        Ok(self.marks.get(&(slot_of(key), key)).copied())
+    }
+
+    fn marks(
+        &self,
+        from: u16,
+        to: u16,
+        after: Option<ConversationKey>,
+    ) -> impl Iterator<Item = Result<ConversationKey, StoreFault>> {
+        let key =
+            |id: u32, byte: u8| ConversationKey { tenant: TenantId(id), conversation: ConversationId([byte; 16]) };
+        let first = (from, key(0, 0));
+        let first = after.map_or(first, |after| first.max((slot_of(after), after)));
+        let last = (to, key(u32::MAX, u8::MAX));
+        let range = (first <= last).then(|| self.marks.range(first..=last)).into_iter().flatten();
+        range.map(|(&(_, key), _)| key).filter(move |key| Some(*key) != after).map(Ok)
+    }
+
+    fn list_row(&self, key: UserKey, conversation: ConversationId) -> Result<Option<ListRow>, StoreFault> {
+        Ok(self.lists.get(&(key, conversation)).cloned())
+    }
+
+    fn list_down(
         &self,
         key: UserKey,
-        after: Option<ConversationId>,
-    ) -> impl Iterator<Item = Result<ConversationId, StoreFault>> {
-        let from = after.unwrap_or(ConversationId([0; 16]));
-        let range = self.listed.range((key, from)..=(key, ConversationId([0xff; 16])));
-        range.map(|&(_, conversation)| conversation).filter(move |id| Some(*id) != after).map(Ok)
+        from: u64,
+        to: u64,
+    ) -> impl Iterator<Item = Result<(u64, ConversationId), StoreFault>> {
+        let (first, last) = ((key, from, ConversationId([0; 16])), (key, to, ConversationId([0xff; 16])));
+        let range = (first <= last).then(|| self.list_order.range(first..=last)).into_iter().flatten();
+        range.rev().map(|&(_, user_seq, conversation)| Ok((user_seq, conversation)))
+    }
+
+    fn ceiling(&self, key: UserKey) -> Result<u64, StoreFault> {
+        Ok(self.ceilings.get(&key).copied().unwrap_or(0))
+    }
+
+    fn position(&self, key: UserKey, device: DeviceId) -> Result<Option<u64>, StoreFault> {
+        Ok(self.positions.get(&(key, device)).copied())
     }
 }

@@ -3,24 +3,53 @@
 use std::collections::HashMap;
 
 use trunkline_shards::store::{
-    Append, ConversationKey, ConversationMeta, DeviceHigh, Put, PutOutcome, Row, StoreFault, StoreResult, UserKey,
-    UserRow,
+    Append, ConversationKey, ConversationMeta, DeviceHigh, DeviceReceipt, ListRow, Member, Row, StoreFault,
+    StoreResult, UserKey, UserRow,
 };
-use trunkline_wire::ids::{ConversationId, Lsn, TenantId, UserId};
+use trunkline_wire::ids::{ConversationId, DeviceId, Lsn, TenantId, UserId};
 
 use crate::contract::{Misuse, Write};
 use crate::limits::HEADS_MAX;
 use crate::reads::Reads;
 
-/// One row to write, of some table.
+mod index;
+
+/// One row to write, of some table. A group has at most one for each key.
 #[derive(Debug)]
 pub(crate) enum Change<'a> {
     Row(ConversationKey, &'a Row, Lsn),
     Meta(ConversationKey, &'a ConversationMeta),
-    Listed(UserKey, ConversationId),
     User(UserKey, &'a UserRow),
     Handle(TenantId, &'a str, UserId),
-    Checkpoint(ConversationKey, u64, &'a [DeviceHigh]),
+    Checkpoint(ConversationKey, u64, &'a [DeviceHigh], &'a [Member]),
+    /// Announced up to this seq; none: there is no mark.
+    Mark(ConversationKey, Option<u64>),
+    Receipt(ConversationKey, DeviceReceipt),
+    List(UserKey, ListChanged),
+    Ceiling(UserKey, u64),
+    Position(UserKey, DeviceId, u64),
+}
+
+/// A list's row as it is to be.
+#[derive(Clone, Debug)]
+pub(crate) struct ListChanged {
+    pub(crate) row: ListRow,
+    /// The number it is listed under until then, if it is listed.
+    pub(crate) old_user_seq: Option<u64>,
+}
+
+/// What a change but a message's is of, so that a second one in its group takes the place of the first.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Target<'a> {
+    Meta(ConversationKey),
+    User(UserKey),
+    Handle(TenantId, &'a str),
+    Checkpoint(ConversationKey),
+    Mark(ConversationKey),
+    Receipt(ConversationKey, UserId, DeviceId),
+    List(UserKey, ConversationId),
+    Ceiling(UserKey),
+    Position(UserKey, DeviceId),
 }
 
 /// What a group comes to.
@@ -29,7 +58,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) changes: Vec<Change<'a>>,
     /// One per write, if the changes become durable.
     pub(crate) results: Vec<StoreResult>,
-    /// Which writes have changes: these fail if the changes cannot be written.
+    /// Which writes have changes, or are answered by those of an earlier one: these fail if the changes cannot be written.
     pub(crate) writes_changing: Vec<bool>,
 }
 
@@ -77,15 +106,16 @@ pub(crate) fn plan<'a>(
     if heads.0.len() >= HEADS_MAX {
         heads.clear();
     }
-    let mut planner = Planner { reads, heads, group, rows: 0, changes: Vec::new() };
+    let mut planner =
+        Planner { reads, heads, group, rows: 0, changes: Vec::new(), targets: HashMap::new(), leans_on_changes: false };
     let mut plan = Plan::default();
     for write in writes {
-        let changes_before = planner.changes.len();
+        planner.leans_on_changes = false;
         plan.results.push(match write {
             Write::Append(append) => StoreResult::Appended(planner.append(append)?),
             Write::Put(put) => StoreResult::Put(planner.put(put)),
         });
-        plan.writes_changing.push(planner.changes.len() > changes_before);
+        plan.writes_changing.push(planner.leans_on_changes);
     }
     plan.changes = planner.changes;
     Ok(plan)
@@ -97,9 +127,29 @@ struct Planner<'a, 'b, R> {
     group: u64,
     rows: u32,
     changes: Vec<Change<'a>>,
+    /// Where in `changes` something is; all but messages.
+    targets: HashMap<Target<'a>, usize>,
+    /// The write made a change, or saw one of the group.
+    leans_on_changes: bool,
 }
 
 impl<'a, R: Reads> Planner<'a, '_, R> {
+    /// What the group makes of something so far.
+    fn planned(&mut self, target: Target<'a>) -> Option<&mut Change<'a>> {
+        let at = *self.targets.get(&target)?;
+        self.leans_on_changes = true;
+        Some(&mut self.changes[at])
+    }
+
+    fn change(&mut self, target: Target<'a>, change: Change<'a>) {
+        self.leans_on_changes = true;
+        let at = *self.targets.entry(target).or_insert(self.changes.len());
+        match self.changes.get_mut(at) {
+            Some(planned) => *planned = change,
+            None => self.changes.push(change),
+        }
+    }
+
     fn append(&mut self, append: &'a Append) -> Result<Result<Lsn, StoreFault>, Misuse> {
         let key = append.key;
         let Some(first) = append.rows.first() else { return Err(Misuse::NoRows(key)) };
@@ -116,6 +166,7 @@ impl<'a, R: Reads> Planner<'a, '_, R> {
             Ok(checked) => checked,
         };
         checked?;
+        let Ok(mark) = self.lower_mark(append) else { return Ok(Err(StoreFault::Unknown)) };
 
         let known = append.rows.partition_point(|row| row.seq <= last_seq);
         let mut first_lsn = None;
@@ -126,7 +177,11 @@ impl<'a, R: Reads> Planner<'a, '_, R> {
                 Err(fault) => return Ok(Err(fault)),
             }
         }
+        if let Some(announced_seq) = mark {
+            self.change(Target::Mark(key), Change::Mark(key, Some(announced_seq)));
+        }
         for row in &append.rows[known..] {
+            self.leans_on_changes = true;
             let lsn = Lsn { group: self.group, index: self.rows };
             self.rows += 1;
             self.changes.push(Change::Row(key, row, lsn));
@@ -142,59 +197,29 @@ impl<'a, R: Reads> Planner<'a, '_, R> {
         let Some(meta) = &append.meta else {
             return Ok(if last_seq == 0 { Err(Misuse::NoMeta(key)) } else { Ok(()) });
         };
-        if last_seq > 0 {
-            let planned =
-                self.changes.iter().any(|change| matches!(change, Change::Meta(k, m) if *k == key && *m == meta));
-            let same = planned || self.reads.meta(key)?.as_ref() == Some(meta);
-            return Ok(if same { Ok(()) } else { Err(Misuse::OtherMeta(key)) });
+        if last_seq == 0 {
+            self.change(Target::Meta(key), Change::Meta(key, meta));
+            return Ok(Ok(()));
         }
-        self.changes.push(Change::Meta(key, meta));
-        for &user in &meta.members {
-            self.changes.push(Change::Listed(UserKey { tenant: key.tenant, user }, key.conversation));
-        }
-        Ok(Ok(()))
+        let same = match self.planned(Target::Meta(key)) {
+            Some(Change::Meta(_, planned)) => *planned == meta,
+            _ => self.reads.meta(key)?.as_ref() == Some(meta),
+        };
+        Ok(if same { Ok(()) } else { Err(Misuse::OtherMeta(key)) })
     }
 
     /// The LSN of a row that is there with the same content; none: it has another content.
-    fn known_row(&self, key: ConversationKey, row: &Row) -> Result<Option<Lsn>, StoreFault> {
+    fn known_row(&mut self, key: ConversationKey, row: &Row) -> Result<Option<Lsn>, StoreFault> {
         let planned = self.changes.iter().rev().find_map(|change| match change {
             Change::Row(k, planned, lsn) if *k == key && planned.seq == row.seq => Some((*planned, *lsn)),
             _ => None,
         });
         if let Some((planned, lsn)) = planned {
+            self.leans_on_changes = true;
             return Ok(same_content(planned, row).then_some(lsn));
         }
         let stored = self.reads.rows_up(key, row.seq, row.seq).next().transpose()?;
         Ok(stored.filter(|stored| same_content(stored, row)).map(|stored| stored.lsn))
-    }
-
-    fn put(&mut self, put: &'a Put) -> Result<PutOutcome, StoreFault> {
-        match put {
-            Put::User { key, row } => self.changes.push(Change::User(*key, row)),
-            Put::ClaimHandle { tenant, folded, user } => {
-                if let Some(owner) = self.owner(*tenant, folded)? {
-                    return Ok(PutOutcome::Owner(owner));
-                }
-                self.changes.push(Change::Handle(*tenant, folded, *user));
-                return Ok(PutOutcome::Owner(*user));
-            }
-            Put::Checkpoint { key, as_of_seq, devices } => {
-                // A checkpoint never goes back, so that a late one does not forget a device.
-                let stored_seq = self.reads.checkpoint(*key)?.map_or(0, |stored| stored.as_of_seq);
-                if *as_of_seq >= stored_seq {
-                    self.changes.push(Change::Checkpoint(*key, *as_of_seq, devices));
-                }
-            }
-        }
-        Ok(PutOutcome::Done)
-    }
-
-    fn owner(&self, tenant: TenantId, folded: &str) -> Result<Option<UserId>, StoreFault> {
-        let planned = self.changes.iter().find_map(|change| match change {
-            Change::Handle(t, handle, user) if *t == tenant && *handle == folded => Some(*user),
-            _ => None,
-        });
-        if planned.is_some() { Ok(planned) } else { self.reads.handle(tenant, folded) }
     }
 }
 

@@ -2,18 +2,26 @@
 
 use std::collections::BTreeMap;
 
+use trunkline_shards::members::Members;
 use trunkline_shards::store::{
-    ConversationImage, ConversationKey, ConversationMeta, DeviceHigh, ListedConversation, Load, Loaded,
+    ConversationImage, ConversationKey, ConversationMeta, DeviceHigh, DeviceReceipt, ListRow, Load, Loaded, Member,
     RECENT_COST_BYTES_MAX, RECENT_ROWS_MAX, Row, StoreFault, UserKey, UserRow,
 };
-use trunkline_wire::ids::{ConversationId, DeviceId, TenantId, UserId};
+use trunkline_wire::ids::{ConversationId, DeviceId, HashSlot, TenantId, UserId};
 use trunkline_wire::limits::message_cost_bytes;
+use trunkline_wire::message::ContentKind;
 
-/// How far the devices of a conversation were at a seq.
+/// How far the devices of a conversation were at a seq, and who was a member.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Checkpoint {
     pub(crate) as_of_seq: u64,
     pub(crate) devices: Vec<DeviceHigh>,
+    pub(crate) members: Vec<Member>,
+}
+
+/// The hash slot a conversation's mark is kept under.
+pub(crate) fn slot_of(key: ConversationKey) -> u16 {
+    HashSlot::of_conversation(key.tenant, key.conversation).number()
 }
 
 type Read<T> = Result<T, StoreFault>;
@@ -37,8 +45,27 @@ pub(crate) trait Reads {
 
     fn handle(&self, tenant: TenantId, folded: &str) -> Read<Option<UserId>>;
 
-    /// A user's conversations behind `after`, ascending.
-    fn listed(&self, key: UserKey, after: Option<ConversationId>) -> impl Iterator<Item = Read<ConversationId>>;
+    fn receipt(&self, key: ConversationKey, user: UserId, device: DeviceId) -> Read<Option<DeviceReceipt>>;
+
+    /// In order of (user, device).
+    fn receipts(&self, key: ConversationKey) -> impl Iterator<Item = Read<DeviceReceipt>>;
+
+    fn mark(&self, key: ConversationKey) -> Read<Option<u64>>;
+
+    /// Conversations with a mark in these hash slots, in order of (slot, key), from behind `after`. A damaged one is logged
+    /// and left out.
+    fn marks(&self, from: u16, to: u16, after: Option<ConversationKey>) -> impl Iterator<Item = Read<ConversationKey>>;
+
+    fn list_row(&self, key: UserKey, conversation: ConversationId) -> Read<Option<ListRow>>;
+
+    /// Numbers and conversations of a list with number in `from..=to`, descending, without their rows. A damaged one is
+    /// logged and left out.
+    fn list_down(&self, key: UserKey, from: u64, to: u64) -> impl Iterator<Item = Read<(u64, ConversationId)>>;
+
+    /// 0: none.
+    fn ceiling(&self, key: UserKey) -> Read<u64>;
+
+    fn position(&self, key: UserKey, device: DeviceId) -> Read<Option<u64>>;
 }
 
 /// Does a load.
@@ -56,9 +83,17 @@ pub(crate) fn load(reads: &impl Reads, load: &Load) -> Read<Loaded> {
         }
         Load::User { key } => Loaded::User(reads.user(*key)?.map(Box::new)),
         Load::Handle { tenant, folded } => Loaded::Handle(reads.handle(*tenant, folded)?),
-        &Load::Conversations { key, after, conversations_max } => {
-            let (listed, more) = conversations(reads, key, after, conversations_max as usize)?;
-            Loaded::Conversations(listed, more)
+        Load::MissingUsers { tenant, users } => Loaded::MissingUsers(missing(reads, *tenant, users)?),
+        &Load::Ceiling { key } => Loaded::Ceiling(reads.ceiling(key)?),
+        &Load::Position { key, device } => Loaded::Position(reads.position(key, device)?),
+        &Load::List { key, above, below, rows_max } => {
+            let (rows, more) = list(reads, key, above, below, rows_max as usize)?;
+            Loaded::List(rows, more)
+        }
+        &Load::ListRow { key, conversation } => Loaded::ListRow(reads.list_row(key, conversation)?.map(Box::new)),
+        &Load::Marks { from_slot, to_slot, after, marks_max } => {
+            let (marks, more) = first_of(reads.marks(from_slot, to_slot, after), marks_max as usize)?;
+            Loaded::Marks(marks, more)
         }
     })
 }
@@ -119,58 +154,107 @@ fn fill(page: &mut Page, rows: impl Iterator<Item = Read<Row>>) -> Read<()> {
 fn conversation(reads: &impl Reads, key: ConversationKey) -> Read<Option<ConversationImage>> {
     let Some(meta) = reads.meta(key)? else { return Ok(None) };
     let checkpoint = reads.checkpoint(key)?.unwrap_or_default();
-    let by_device = |high: DeviceHigh| ((high.user, high.device), high);
-    let mut devices: BTreeMap<(UserId, DeviceId), DeviceHigh> = checkpoint.devices.into_iter().map(by_device).collect();
-    let mut recent = Page::new(RECENT_ROWS_MAX, RECENT_COST_BYTES_MAX);
-    let mut recent_is_full = false;
-    let mut last_seq = 0;
+    let checkpoint_seq = checkpoint.as_of_seq;
+    let mut tail = Tail::from(checkpoint.devices);
     // Newest first: one pass serves the devices above the checkpoint and the recent rows, whichever reaches further down.
     for row in reads.rows_down(key, 0, u64::MAX) {
         let row = row?;
-        last_seq = last_seq.max(row.seq);
-        let counted = row.seq <= checkpoint.as_of_seq;
-        if !counted {
+        let counted = row.seq <= checkpoint_seq;
+        if !tail.take(row, counted) && counted {
+            break;
+        }
+    }
+    tail.recent.rows.reverse();
+    let mut members = Members::from_list(checkpoint.members);
+    // Members change in the order of the log, so these few rows are read again upwards: nothing is kept meanwhile.
+    if let Some(first_seq) = tail.first_change_seq {
+        for row in reads.rows_up(key, first_seq, tail.last_seq) {
+            members.apply(&row?);
+        }
+    }
+    Ok(Some(ConversationImage {
+        meta,
+        last_seq: tail.last_seq,
+        devices: tail.devices.into_values().collect(),
+        checkpoint_seq,
+        members: members.to_list(),
+        receipts: reads.receipts(key).collect::<Read<_>>()?,
+        mark: reads.mark(key)?,
+        recent: tail.recent.rows,
+    }))
+}
+
+/// What the newest rows of a conversation come to.
+struct Tail {
+    last_seq: u64,
+    devices: BTreeMap<(UserId, DeviceId), DeviceHigh>,
+    /// The first row above the checkpoint that changes members.
+    first_change_seq: Option<u64>,
+    recent: Page,
+    recent_is_full: bool,
+}
+
+impl Tail {
+    fn from(devices: Vec<DeviceHigh>) -> Tail {
+        Tail {
+            last_seq: 0,
+            devices: devices.into_iter().map(|high| ((high.user, high.device), high)).collect(),
+            first_change_seq: None,
+            recent: Page::new(RECENT_ROWS_MAX, RECENT_COST_BYTES_MAX),
+            recent_is_full: false,
+        }
+    }
+
+    /// Takes the next row downwards; `counted`: the checkpoint covers it. False: no more recent rows fit.
+    fn take(&mut self, row: Row, counted: bool) -> bool {
+        self.last_seq = self.last_seq.max(row.seq);
+        // What the server wrote has no number of a device.
+        if !counted && row.client_seq > 0 {
             let high =
                 DeviceHigh { user: row.sender, device: row.device, high: row.client_seq, message_id: row.message_id };
-            let known = devices.entry((row.sender, row.device)).or_insert(high);
+            let known = self.devices.entry((row.sender, row.device)).or_insert(high);
             if known.high < high.high {
                 *known = high;
             }
         }
-        recent_is_full = recent_is_full || !recent.take(row);
-        if recent_is_full && counted {
-            break;
+        if !counted && row.kind == ContentKind::Membership as u8 {
+            self.first_change_seq = Some(row.seq);
         }
+        self.recent_is_full = self.recent_is_full || !self.recent.take(row);
+        !self.recent_is_full
     }
-    recent.rows.reverse();
-    Ok(Some(ConversationImage {
-        meta,
-        last_seq,
-        devices: devices.into_values().collect(),
-        checkpoint_seq: checkpoint.as_of_seq,
-        recent: recent.rows,
-    }))
 }
 
-fn conversations(
-    reads: &impl Reads,
-    user: UserKey,
-    after: Option<ConversationId>,
-    conversations_max: usize,
-) -> Read<(Vec<ListedConversation>, bool)> {
+fn missing(reads: &impl Reads, tenant: TenantId, users: &[UserId]) -> Read<Vec<UserId>> {
+    let is_there = |user: UserId| reads.user(UserKey { tenant, user }).map(|row| row.is_some());
+    let absent = users.iter().filter_map(|&user| match is_there(user) {
+        Ok(true) => None,
+        Ok(false) => Some(Ok(user)),
+        Err(fault) => Some(Err(fault)),
+    });
+    absent.collect()
+}
+
+/// Reads the rows that it returns, and of all others nothing.
+fn list(reads: &impl Reads, key: UserKey, above: u64, below: u64, rows_max: usize) -> Read<(Vec<ListRow>, bool)> {
+    let (Some(from), Some(to)) = (above.checked_add(1), below.checked_sub(1)) else { return Ok((Vec::new(), false)) };
     let mut page = Vec::new();
-    for conversation in reads.listed(user, after) {
-        let conversation = conversation?;
-        if page.len() >= conversations_max {
+    for listed in reads.list_down(key, from, to) {
+        let (user_seq, conversation) = listed?;
+        if page.len() >= rows_max {
             return Ok((page, true));
         }
-        let key = ConversationKey { tenant: user.tenant, conversation };
         // One that cannot be read must not hide those behind it (REL-10).
-        let (Ok(Some(meta)), Ok(last_seq)) = (reads.meta(key), reads.last_seq(key)) else {
-            log::error!("tenant {}: conversation {conversation} is listed but cannot be read", key.tenant.0);
-            continue;
-        };
-        page.push(ListedConversation { conversation, meta, last_seq });
+        match reads.list_row(key, conversation) {
+            Ok(Some(row)) if row.user_seq == user_seq => page.push(row),
+            _ => log::error!("tenant {}: conversation {conversation} is listed but cannot be read", key.tenant.0),
+        }
     }
     Ok((page, false))
+}
+
+/// The first so many, and whether there are more.
+fn first_of<T>(mut found: impl Iterator<Item = Read<T>>, most: usize) -> Read<(Vec<T>, bool)> {
+    let page = found.by_ref().take(most).collect::<Read<Vec<T>>>()?;
+    Ok((page, found.next().transpose()?.is_some()))
 }

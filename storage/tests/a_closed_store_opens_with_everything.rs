@@ -14,6 +14,10 @@ fn open(path: &std::path::Path) -> (Store, [u8; 16]) {
     (Store { log: Box::new(log), index, folder: None }, id)
 }
 
+fn received(seq: u64) -> [trunkline_shards::store::DeviceReceipt; 1] {
+    [receipt(BOB, 1, seq, 2)]
+}
+
 #[test]
 fn a_closed_store_opens_with_everything() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -23,6 +27,9 @@ fn a_closed_store_opens_with_everything() {
     store.put(claim("alice", ALICE));
     store.put(account(user(ALICE), "Alice"));
     store.put(checkpoint(key(1), 3, vec![device_high(ALICE, 1, 3)]));
+    store.commit(&[marked(key(2), 0, rows(1..=3)), marked(key(3), 0, rows(1..=1)), receipts(key(1), &received(3))]);
+    store.commit(&[ceiling(user(ALICE), 1024), position(user(ALICE), 1, 2), unmark(key(3))]);
+    store.commit(&[lists(vec![news(user(ALICE), 1, 1, 3), news(user(ALICE), 2, 2, 3)])]);
     drop(store);
     for round in 2..5 {
         let (mut store, same_id) = open(&path);
@@ -31,7 +38,12 @@ fn a_closed_store_opens_with_everything() {
         assert_eq!(store.handle(TENANT, "alice"), Some(ALICE));
         assert_eq!(store.put(claim("alice", BOB)), PutOutcome::Owner(ALICE));
         assert_eq!(store.account(user(ALICE)).expect("there").handle, "Alice");
-        assert_eq!(store.conversation(key(1)).expect("there").checkpoint_seq, 3);
+        let image = store.conversation(key(1)).expect("there");
+        assert_eq!((image.checkpoint_seq, &image.receipts[..]), (3, &received(3)[..]));
+        assert_eq!(store.marks(0..=u16::MAX, None, 9), (vec![key(2)], false));
+        assert_eq!((store.ceiling(user(ALICE)), store.position(user(ALICE), 1)), (1024, Some(round)));
+        assert_eq!(store.list(user(ALICE), 1, u64::MAX, 9).0, [list_row(2, round, 3)]);
+        store.commit(&[position(user(ALICE), 1, round + 1), lists(vec![news(user(ALICE), 2, round + 1, 3)])]);
         let lsn = store.append(key(1), rows(round * 3 - 2..=round * 3));
         assert!(lsn > last, "{lsn:?} follows {last:?}");
         last = lsn;

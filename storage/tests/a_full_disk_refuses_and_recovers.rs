@@ -60,6 +60,17 @@ fn below_the_reserve_writes_are_refused_and_reads_go_on() {
     for _ in 0..50 {
         assert_eq!(store.commit(&[append(key(1), rows(4..=4))]), FULL);
     }
+    // What an earlier write of its group would have made true is refused with it; what is true already is not.
+    let full = StoreResult::Put(Err(StoreFault::Full));
+    let again = [append(key(1), rows(4..=4)), append(key(1), rows(4..=4)), append(key(1), rows(3..=3))];
+    assert!(
+        matches!(store.commit(&again)[..], [ref one, ref two, StoreResult::Appended(Ok(_))] if [one, two] == [&FULL[0]; 2])
+    );
+    let numbers = [ceiling(user(ALICE), 9), ceiling(user(ALICE), 8), claim("name", ALICE), claim("name", BOB)];
+    assert_eq!(store.commit(&numbers), vec![full.clone(); 4]);
+    let listed = |user_seq| lists(vec![news(user(ALICE), 1, user_seq, 1)]);
+    assert_eq!(store.commit(&[listed(2), listed(1), unmark(key(1))]), vec![full; 3]);
+    assert_eq!((store.ceiling(user(ALICE)), store.list_row(user(ALICE), 1)), (0, None));
     assert_eq!(disk.free_bytes(), before, "refusing takes no room");
     assert_eq!(unplaced(&store.all(key(1))), rows(1..=3));
     store.append(key(1), rows(2..=3));

@@ -10,8 +10,9 @@ use folder::{flip, journals, used_bytes, zero};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use rows::*;
-use trunkline_shards::store::ConversationKey;
-use trunkline_storage::{OpenError, Options, embedded};
+use trunkline_shards::store::{ConversationKey, Row, StoreResult};
+use trunkline_storage::{OpenError, Options, Write, embedded};
+use trunkline_wire::ids::UserId;
 
 #[path = "rig/folder.rs"]
 mod folder;
@@ -33,6 +34,30 @@ fn body(key: ConversationKey, seq: u64) -> Vec<u8> {
     let mut rng = ChaCha8Rng::seed_from_u64(u64::from(key.conversation.0[0]) << 32 | seq);
     let bytes = if rng.next_u32().is_multiple_of(8) { 5000 } else { rng.next_u32() % 400 };
     (0..bytes).map(|at| if at % 3 == 0 { rng.next_u32() as u8 } else { b'.' }).collect()
+}
+
+/// Rows, and what is to be true with them: a place in a list, a ceiling, and a mark or, every third time, none.
+fn group(number: u8, from: u64, to: u64, sent: Vec<Row>) -> [Write; 5] {
+    let settled = from.is_multiple_of(3);
+    let last = if settled { unmark(key(number)) } else { position(user(ALICE), u32::from(number), to) };
+    let row = lists(vec![news(user(ALICE), number, to * 8 + u64::from(number), to)]);
+    let seen = receipts(key(number), &[receipt(ALICE, 1, to, from)]);
+    [marked(key(number), from - 1, sent), row, seen, ceiling(user(UserId(u64::from(number) + 1)), to), last]
+}
+
+/// A group is there wholly: everything says the same as the rows.
+fn check_index(store: &Store, number: u8, last_seq: u64, what: &str) {
+    let row = store.list_row(user(ALICE), number);
+    assert_eq!(row.map_or(0, |row| row.last_seq), last_seq, "{what}");
+    assert_eq!(store.ceiling(user(UserId(u64::from(number) + 1))), last_seq, "{what}");
+    let Some(image) = store.conversation(key(number)) else { return };
+    assert_eq!(image.receipts.iter().map(|one| one.delivered_seq).collect::<Vec<_>>(), [last_seq], "{what}");
+    let marks = store.marks(0..=u16::MAX, None, 99).0;
+    assert_eq!(marks.contains(&key(number)), image.mark.is_some(), "{what}");
+    assert!(image.mark.is_none_or(|announced| announced < last_seq), "{what}");
+    let place = u64::from(number) + last_seq * 8;
+    let listed = store.list(user(ALICE), place - 1, place + 1, 9).0;
+    assert_eq!(listed, [list_row(number, place, last_seq)], "{what}");
 }
 
 /// What a kill left of a store, and how far each conversation was after each group.
@@ -64,7 +89,11 @@ impl Image {
             let from = last[usize::from(number)] + 1;
             let to = from + u64::from(rng.next_u32() % 4);
             let sent = (from..=to).map(|seq| row(seq, &body(key(number), seq))).collect();
-            let lsn = store.append(key(number), sent);
+            let writes = group(number, from, to, sent);
+            let lsn = match store.commit(&writes)[0] {
+                StoreResult::Appended(Ok(lsn)) => lsn,
+                ref other => panic!("{other:?}"),
+            };
             last[usize::from(number)] = to;
             last_seqs.insert(lsn.group, last.clone());
             high_waters.insert(lsn.group, fs::read(path.join("high-water")).expect("there"));
@@ -114,7 +143,10 @@ impl Image {
                 assert_eq!(row.seq, at as u64 + 1, "{what}");
                 assert_eq!(row.body[..], body(key(number), row.seq)[..], "{what}");
             }
+            check_index(&store, number, all.len() as u64, what);
         }
+        let listed = store.list(user(ALICE), 0, u64::MAX, 99).0.len();
+        assert!(listed <= usize::from(CONVERSATIONS), "{what}: {listed} rows listed");
         assert!(!path.join("journals-before-open").exists(), "{what}: the copies are left");
         true
     }

@@ -1,8 +1,7 @@
 //! Bytes of the files that hold tables are flipped: what is there comes back right, and what is damaged is unknown to the
 //! one who asks for it, or keeps the store shut; no read is ever wrong, and other conversations live on.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
@@ -31,28 +30,7 @@ fn store_in_tables(path: &Path) {
         store.append(key(number), (1..=ROWS).map(|seq| row(seq, &body(number, seq))).collect());
     }
     drop(store);
-    {
-        let db = fjall::Database::builder(path.join("fjall")).open().expect("closed before");
-        for name in db.list_keyspace_names() {
-            let table = db.keyspace(&name, fjall::KeyspaceCreateOptions::default).expect("there");
-            table.rotate_memtable_and_wait().expect("room");
-        }
-    }
-    for journal in folder::journals(path) {
-        fs::File::options().write(true).open(journal).and_then(|file| file.set_len(0)).expect("writable");
-    }
-}
-
-/// Files of tables, by size the largest first.
-fn table_files(folder: &Path, into: &mut Vec<(u64, PathBuf)>) {
-    for entry in fs::read_dir(folder).expect("readable") {
-        let entry = entry.expect("readable");
-        if entry.path().is_dir() {
-            table_files(&entry.path(), into);
-        } else if folder.ends_with("tables") {
-            into.push((entry.metadata().expect("readable").len(), entry.path()));
-        }
-    }
+    folder::write_out(path);
 }
 
 #[test]
@@ -61,7 +39,7 @@ fn damaged_tables_are_never_served() {
     let path = folder.path().join("store");
     store_in_tables(&path);
     let mut files = Vec::new();
-    table_files(&path.join("fjall"), &mut files);
+    folder::table_files(&path.join("fjall"), &mut files);
     files.sort();
     let (bytes, messages) = files.last().expect("some").clone();
     assert!(bytes > 200_000, "the rows are in a table: {files:?}");

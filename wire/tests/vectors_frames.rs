@@ -14,9 +14,10 @@ use std::fmt::Write;
 use std::ops::ControlFlow;
 
 use data_encoding::HEXLOWER;
-use trunkline_wire::ids::{ConversationId, DeviceId, MessageId, UserId};
+use trunkline_wire::ids::{ConversationId, DeviceId, MessageId, TenantId, UserId};
 use trunkline_wire::message::{
-    Ack, Encoded, Encoder, ErrorCode, Message, Op, Opened, Outgoing, Page, Summary, Welcome, peek_request,
+    Ack, Change, Encoded, Encoder, ErrorCode, Member, Message, Op, Opened, Outgoing, Page, Receipt, Summary,
+    UserReceipt, Welcome, peek_request,
 };
 use trunkline_wire::websocket::{
     Assembler, CloseCode, FrameLimits, Incoming, Opcode, Role, encode_close, encode_frame,
@@ -25,8 +26,19 @@ use trunkline_wire::websocket::{
 const CONVERSATION: ConversationId =
     ConversationId(*b"\x09\x6e\x29\x49\xd5\x71\xba\x16\x9a\x9a\x3d\x0b\xa3\x9c\x13\x2b");
 const OTHER: ConversationId = ConversationId([0xab; 16]);
+/// The group that ALICE of tenant 0 makes with NONCE.
+const GROUP: ConversationId = ConversationId(*b"\x21\xf2\x9b\x3d\xd2\x1b\x64\x7a\x39\x11\xc0\x7e\x4a\xec\x15\xc0");
+const NONCE: u64 = 7;
 const ALICE: UserId = UserId(0x0123_4567_89ab_cdef);
 const BOB: UserId = UserId(0xfedc_ba98_7654_3210);
+const CAROL: UserId = UserId(0xffff_ffff_ffff_fffe);
+/// As after a restored backup: counters go on above the second incarnation's beginning.
+const POSITION: u64 = (1 << 40) + 17;
+const MEMBERSHIPS: &[(u64, Change, &[UserId], &str)] = &[
+    (1, Change::Created, &[BOB, CAROL], "Grüße 👋"),
+    (2, Change::Added, &[BOB], ""),
+    (3, Change::Removed, &[BOB, CAROL], ""),
+];
 const TS_MS: u64 = 1_700_000_000_123;
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 const TOKEN: &str = "tl1_AAAABwAAAAABI0VniavN7wAAAAIBAAAAAGVT8QAAAAAAZXt-AKy9hrIFCCPctdFroBpsyVK368rZ8pRBEGNEfzycvrjf";
@@ -63,6 +75,11 @@ impl Vectors {
                 self.bytes("frame of the client", &frame);
             }
         }
+    }
+
+    fn body(&mut self, name: &str, body: &[u8]) {
+        self.line(&format!("\n[{name}]\n{}", meaning::of_membership(body).trim_end()));
+        self.bytes("body", body);
     }
 
     fn control(&mut self, name: &str, role: Role, write: impl FnOnce(Option<[u8; 4]>, &mut Vec<u8>)) {
@@ -143,8 +160,6 @@ fn requests(vectors: &mut Vectors) {
     vectors.add("send of many bytes", Framed::ByClient, encoder.send(7, OTHER, &[outgoing(5, &long)]));
     vectors.add("history upwards", Framed::No, encoder.history(8, CONVERSATION, 17, false, 50));
     vectors.add("history from the newest", Framed::No, encoder.history(9, CONVERSATION, 0, true, 20));
-    vectors.add("list from the first", Framed::No, encoder.list(10, None, 200));
-    vectors.add("list from behind one", Framed::No, encoder.list(11, Some(OTHER), 1));
     vectors.add("renew", Framed::No, encoder.renew(u32::MAX, TOKEN));
 }
 
@@ -168,6 +183,13 @@ fn answers(vectors: &mut Vectors) {
         high: 4,
         high_message_id: 0xa4,
         peer: BOB,
+        title: "",
+        members: 0,
+        role: 0,
+        joined_seq: 0,
+        left_seq: 0,
+        delivered_seq: 0,
+        read_seq: 0,
     };
     vectors.add("opened", Framed::No, encoder.opened(3, &opened));
     let empty = Opened { last_seq: 0, high: 0, high_message_id: 0, ..opened };
@@ -202,11 +224,86 @@ fn pages_and_pushes(vectors: &mut Vectors) {
     vectors.add("history page", Framed::No, encoder.history_page(9, &page, messages.into_iter()));
     let last = Page { more: false, last_seq: 0, ..page };
     vectors.add("history page, empty", Framed::No, encoder.history_page(10, &last, std::iter::empty()));
-    let summaries =
-        [CONVERSATION, OTHER].map(|conversation| Summary { conversation, kind: 1, peer: BOB, last_seq: 12 });
-    vectors.add("listed", Framed::No, encoder.listed(11, &summaries, true));
-    vectors.add("listed, nothing", Framed::No, encoder.listed(12, &[], false));
     vectors.add("go away", Framed::ByServer, encoder.go_away(ErrorCode::Draining, 2_000));
+}
+
+fn of_groups(vectors: &mut Vectors) {
+    let encoder = &mut Encoder::new();
+    vectors.add("create group", Framed::ByClient, encoder.create_group(12, NONCE, "Grüße 👋", &[BOB, CAROL]));
+    vectors.add("create group of oneself", Framed::No, encoder.create_group(13, u64::MAX, "x", &[]));
+    let opened = Opened {
+        conversation: GROUP,
+        kind: 2,
+        epoch: 1,
+        last_seq: 9,
+        high: 4,
+        high_message_id: 0xa4,
+        peer: UserId(0),
+        title: "Grüße 👋",
+        members: 3,
+        role: 2,
+        joined_seq: 1,
+        left_seq: 0,
+        delivered_seq: 8,
+        read_seq: 7,
+    };
+    vectors.add("opened group", Framed::No, encoder.opened(12, &opened));
+    let left = Opened { role: 0, joined_seq: 3, left_seq: 9, members: 2, ..opened };
+    vectors.add("opened group, left", Framed::No, encoder.opened(14, &left));
+    vectors.add("change members, add", Framed::No, encoder.change_members(15, GROUP, Change::Added, &[BOB, CAROL]));
+    vectors.add("change members, remove", Framed::No, encoder.change_members(16, GROUP, Change::Removed, &[BOB]));
+    vectors.add("members changed", Framed::No, encoder.members_changed(15, GROUP, 1, 10));
+    vectors.add("members changed, nothing", Framed::No, encoder.members_changed(16, GROUP, 1, 0));
+    vectors.add("members from the first", Framed::No, encoder.members(17, GROUP, UserId(0), 1_024));
+    vectors.add("members from behind one", Framed::No, encoder.members(18, GROUP, BOB, 1));
+    let members = [(ALICE, 2, 1, 9, 7), (BOB, 1, 3, 0, 0)].map(|(user, role, joined_seq, delivered_seq, read_seq)| {
+        Member { user, role, joined_seq, delivered_seq, read_seq }
+    });
+    vectors.add("members page", Framed::No, encoder.members_page(17, GROUP, "Grüße 👋", &members, (true, 9)));
+    vectors.add("members page, empty", Framed::No, encoder.members_page(18, GROUP, "x", &[], (false, 9)));
+    for (seq, change, users, title) in MEMBERSHIPS {
+        let body = encoder.membership_change(*change, users, title);
+        vectors.body(&format!("membership body, {change:?}"), &body);
+        let content = Message { kind: 2, body: &body, device: DeviceId(1), ..message(*seq, ALICE, "") };
+        vectors.add(&format!("message of membership, {change:?}"), Framed::No, encoder.message(GROUP, &content));
+    }
+}
+
+fn of_lists(vectors: &mut Vectors) {
+    let encoder = &mut Encoder::new();
+    vectors.add("sync of everything", Framed::No, encoder.sync(19, Some(0), 0, 200));
+    vectors.add("sync from a position, next page", Framed::No, encoder.sync(20, Some(POSITION), POSITION + 9, 50));
+    vectors.add("sync from the stored position", Framed::No, encoder.sync(21, None, 0, 200));
+    let direct = Summary {
+        conversation: CONVERSATION,
+        kind: 1,
+        peer: BOB,
+        last_seq: 12,
+        user_seq: POSITION + 9,
+        read_seq: 11,
+        joined_seq: 1,
+        left_seq: 0,
+        title: "",
+    };
+    let (peer, user_seq) = (UserId(0), POSITION + 4);
+    let left =
+        Summary { conversation: GROUP, kind: 2, peer, user_seq, joined_seq: 3, left_seq: 12, title: "x", ..direct };
+    let range = (POSITION, POSITION + 9);
+    vectors.add("synced", Framed::ByServer, encoder.synced(20, range, &[direct, left], true, false));
+    vectors.add("synced, nothing", Framed::No, encoder.synced(21, (POSITION, POSITION), &[], false, false));
+    vectors.add("synced, all of it", Framed::No, encoder.synced(22, (0, POSITION), &[direct], false, true));
+    let receipt = |conversation, delivered_seq, read_seq| Receipt { conversation, delivered_seq, read_seq };
+    let receipts = [receipt(CONVERSATION, 12, 11), receipt(GROUP, 9, 0)];
+    vectors.add("report", Framed::ByClient, encoder.report(23, POSITION, &receipts));
+    vectors.add("report of a position", Framed::No, encoder.report(24, POSITION, &[]));
+    vectors.add("done", Framed::ByServer, encoder.done(23));
+    let places = [(CONVERSATION, 12), (GROUP, 9)];
+    vectors.add("advanced", Framed::ByServer, encoder.advanced(POSITION, POSITION + 2, &places));
+    vectors.add("advanced, nothing named", Framed::No, encoder.advanced(POSITION, POSITION, &[]));
+    let of_user = |user, delivered_seq, read_seq| UserReceipt { user, delivered_seq, read_seq };
+    vectors.add("receipts", Framed::ByServer, encoder.receipts(GROUP, &[of_user(ALICE, 9, 7), of_user(BOB, 9, 9)]));
+    vectors.add("typing", Framed::No, encoder.typing(25, GROUP));
+    vectors.add("typing now", Framed::No, encoder.typing_now(GROUP, BOB, 5_000));
 }
 
 fn control_frames(vectors: &mut Vectors) {
@@ -231,6 +328,8 @@ fn made() -> String {
     requests(&mut vectors);
     answers(&mut vectors);
     pages_and_pushes(&mut vectors);
+    of_groups(&mut vectors);
+    of_lists(&mut vectors);
     control_frames(&mut vectors);
     vectors.text
 }
@@ -276,6 +375,7 @@ fn decoding_the_vectors_gives_their_meaning() {
             assert_eq!(declared, Some(bytes.len()), "{name}: {what}");
             let decoded = match what.split_once(',').expect("a length").0 {
                 "envelope" => meaning::of_envelope(bytes),
+                "body" => meaning::of_membership(bytes),
                 frame => meaning_of_frame(bytes, frame.strip_prefix("frame of the ").expect("a frame")),
             };
             assert_eq!(decoded.lines().collect::<Vec<_>>(), *meaning, "{name}: {what}");
@@ -284,4 +384,5 @@ fn decoding_the_vectors_gives_their_meaning() {
         assert!(!bytes.is_empty(), "{name} has bytes");
     }
     assert!(ops.into_iter().eq(Op::ALL.map(Op::number)), "every op has a vector");
+    assert_eq!(GROUP, ConversationId::group(TenantId(0), ALICE, NONCE));
 }

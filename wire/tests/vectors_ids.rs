@@ -13,6 +13,7 @@ use trunkline_wire::ids::{ConversationId, HASH_SLOTS, HashSlot, TenantId, UserId
 
 const TENANTS: [TenantId; 2] = [TenantId(0), TenantId(1)];
 const USERS: [u64; 5] = [1, 2, 0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, u64::MAX];
+const NONCES: [u64; 5] = [1, u64::MAX, 7, 0x0011_2233_4455_6677, 2];
 const HANDLES: &[&str] = &[
     "alice",
     "Alice",
@@ -59,6 +60,17 @@ fn made() -> Result<String, std::fmt::Error> {
     for tenant in TENANTS {
         for (one, other) in pairs() {
             writeln!(out, "direct {} {one} {other} = {}", tenant.0, ConversationId::direct(tenant, one, other))?;
+        }
+    }
+    writeln!(out, "\n# group TENANT CREATOR NONCE = CONVERSATION")?;
+    for tenant in TENANTS {
+        for (creator, nonce) in USERS.map(UserId).into_iter().zip(NONCES) {
+            writeln!(
+                out,
+                "group {} {creator} {nonce:016x} = {}",
+                tenant.0,
+                ConversationId::group(tenant, creator, nonce)
+            )?;
         }
     }
     writeln!(out, "\n# slot of user TENANT USER = SLOT")?;
@@ -112,6 +124,15 @@ fn direct_ids_are_those_of_sha256sum() {
     let direct = |tenant, one, other| ConversationId::direct(TenantId(tenant), UserId(one), UserId(other)).to_text();
     assert_eq!(direct(0, 1, 2), "096e2949d571ba169a9a3d0ba39c132b");
     assert_eq!(direct(1, USERS[2], USERS[3]), "a820de13ac1906f38b78ff536eedfa24");
+}
+
+/// Python: `hashlib.sha256(b"trunkline/group" + struct.pack(">IQQ", tenant, creator, nonce)).hexdigest()[:32]`.
+#[test]
+fn group_ids_are_those_of_sha256sum() {
+    let group = |tenant, creator, nonce| ConversationId::group(TenantId(tenant), UserId(creator), nonce).to_text();
+    assert_eq!(group(0, 1, 2), "9daa06c0dff097d00bbdd34427107701");
+    assert_eq!(group(1, USERS[3], u64::MAX), "276cc32728b48d3858f57d5d1d7221ba");
+    assert_ne!(group(0, 1, 2), group(0, 2, 1), "creator and nonce do not stand for each other");
 }
 
 /// Python: `xxhash.xxh3_64_intdigest(struct.pack(">I", tenant) + kind + id, int.from_bytes(b"trunkln1")) % 16384`.

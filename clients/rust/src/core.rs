@@ -17,39 +17,58 @@
 //! that never goes back; where it starts does not matter. The same seed, outbox and inputs give the same outputs.
 
 mod answers;
+mod catching_up;
 mod commands;
 mod connection;
+mod conversation;
+mod dispatch;
 mod event;
 mod feed;
+mod list;
+mod listing;
+mod message;
 mod options;
 mod outlet;
+mod program;
+mod progress;
 mod queue;
 mod receiving;
+mod reporting;
 mod sending;
 mod session;
+mod state;
+mod syncing;
+mod typing;
 mod views;
+mod watermarks;
 
 use std::io;
 
-use trunkline_wire::ids::{ConversationId, UserId};
-use trunkline_wire::limits::HISTORY_MESSAGES_MAX;
-use trunkline_wire::message::{Answer, ContentKind, EnvelopeError, ErrorCode, decode_answer, schema};
+use trunkline_wire::message::{EnvelopeError, ErrorCode, decode_answer};
 use trunkline_wire::websocket::CloseCode;
 
+pub(crate) use commands::Question;
 pub use connection::{DisconnectReason, Link};
-pub use event::{ClientEvent, HistoryPage, ListPage, Message, Opened, RequestError, RequestId, Summary};
+pub use conversation::{ListPage, Member, MembersPage, Opened, Summary};
+pub use event::{ClientEvent, RequestError, RequestId, UserReceipt};
+pub use message::{HistoryPage, MembershipChange, Message};
 pub use options::{Follow, Options};
 pub use sending::SendError;
-pub use trunkline_wire::ids::MessageId;
+pub use state::State;
+pub use trunkline_wire::ids::{ConversationId, DeviceId, MessageId, UserId};
+pub use trunkline_wire::message::{Change, ContentKind, ConversationKind, Role};
 
-use self::commands::{Command, Commands, Question, answered};
+use self::commands::Commands;
 use self::connection::Connection;
 use self::outlet::{Outlet, Purpose};
 use self::receiving::Receiving;
+use self::reporting::Reporting;
 use self::sending::Sending;
-use self::views::{Misbehaved, number_of};
-use crate::limits::{PAGE_CONVERSATIONS, SEND_REQUESTS_MAX};
-use crate::outbox::{Outbox, Record};
+use self::typing::Typing;
+use self::views::Misbehaved;
+use self::watermarks::Watermarks;
+use crate::limits::SEND_REQUESTS_MAX;
+use crate::outbox::Outbox;
 
 /// One user's device: sends what it is given exactly once, and tells what is said, once and in order.
 pub struct Client<O> {
@@ -61,6 +80,9 @@ pub struct Client<O> {
     commands: Commands,
     sending: Sending<O>,
     receiving: Receiving,
+    reporting: Reporting,
+    watermarks: Watermarks,
+    typing: Typing,
     out: Outlet,
 }
 
@@ -70,6 +92,10 @@ impl<O: Outbox> Client<O> {
     /// # Errors
     /// Those of [`Outbox::load`].
     pub fn new(options: Options, outbox: O) -> io::Result<Client<O>> {
+        let mut reporting = Reporting::default();
+        if options.follow == Follow::Stored {
+            reporting.use_from_start();
+        }
         Ok(Client {
             token: options.token,
             client_name: options.client_name,
@@ -78,127 +104,11 @@ impl<O: Outbox> Client<O> {
             commands: Commands::default(),
             sending: Sending::new(outbox)?,
             receiving: Receiving::new(options.follow, options.echo_own),
+            reporting,
+            watermarks: Watermarks::default(),
+            typing: Typing::default(),
             out: Outlet::new(options.seed),
         })
-    }
-
-    // ---- what the program asks for
-
-    /// Sends a text. The message is in the outbox when this returns, connected or not; its fate comes as
-    /// [`ClientEvent::Sent`], [`ClientEvent::Failed`] or [`ClientEvent::Unknown`]. Messages of one client to one
-    /// conversation keep their order.
-    ///
-    /// # Errors
-    /// Nothing was taken: see [`SendError`].
-    pub fn send_text(&mut self, now_ms: u64, conversation: ConversationId, text: &str) -> Result<MessageId, SendError> {
-        self.send(now_ms, conversation, ContentKind::Text, text.as_bytes())
-    }
-
-    /// As [`Client::send_text`], for a body of any kind.
-    ///
-    /// # Errors
-    /// Nothing was taken: see [`SendError`].
-    pub fn send(
-        &mut self,
-        now_ms: u64,
-        conversation: ConversationId,
-        kind: ContentKind,
-        body: &[u8],
-    ) -> Result<MessageId, SendError> {
-        self.begin(now_ms);
-        if self.connection.is_closed() {
-            return Err(SendError::Closed);
-        }
-        if !kind.admits(body) {
-            return Err(SendError::Invalid);
-        }
-        let message_id = self.out.message_id();
-        let record = Record {
-            message_id,
-            conversation,
-            peer: UserId(0),
-            client_seq: 0,
-            floor_epoch: 0,
-            floor_seq: 0,
-            kind: kind as u8,
-            body: body.to_vec(),
-        };
-        let live = self.connection.takes_requests();
-        self.sending.push(&mut self.out, live, record)?;
-        Ok(message_id)
-    }
-
-    /// Asks whose handle this is; the answer is [`ClientEvent::Resolved`].
-    pub fn resolve(&mut self, now_ms: u64, handle: &str) -> RequestId {
-        self.ask(now_ms, Question::Resolve(handle.to_owned()))
-    }
-
-    /// Opens a conversation; the answer is [`ClientEvent::Opened`].
-    pub fn open(&mut self, now_ms: u64, conversation: ConversationId) -> RequestId {
-        self.ask(now_ms, Question::Open(conversation))
-    }
-
-    /// Opens the 1:1 with a user; the answer is [`ClientEvent::Opened`].
-    pub fn open_peer(&mut self, now_ms: u64, peer: UserId) -> RequestId {
-        self.ask(now_ms, Question::OpenPeer(peer))
-    }
-
-    /// Asks for up to `limit` (at most 50) messages from `from_seq` on, itself included, upwards or `backward`;
-    /// `from_seq` 0 with `backward` means from the newest. The answer is [`ClientEvent::HistoryPage`].
-    pub fn history(
-        &mut self,
-        now_ms: u64,
-        conversation: ConversationId,
-        from_seq: u64,
-        backward: bool,
-        limit: u16,
-    ) -> RequestId {
-        let limit = limit.clamp(1, HISTORY_MESSAGES_MAX as u16);
-        self.ask(now_ms, Question::History { conversation, from_seq, backward, limit })
-    }
-
-    /// Asks for up to `limit` (at most 200) conversations from behind `after`; the answer is [`ClientEvent::Listed`].
-    pub fn list(&mut self, now_ms: u64, after: Option<ConversationId>, limit: u16) -> RequestId {
-        self.ask(now_ms, Question::List { after, limit: limit.clamp(1, PAGE_CONVERSATIONS) })
-    }
-
-    /// Goes on with a newer token of the same device. Answered with [`ClientEvent::Renewed`] where there is a session;
-    /// without one the token is used for the next.
-    pub fn renew(&mut self, now_ms: u64, token: &str) -> RequestId {
-        if self.connection.is_live() {
-            self.newer_token = Some(token.to_owned());
-        } else {
-            token.clone_into(&mut self.token);
-            self.connection.unrefuse(now_ms);
-        }
-        self.ask(now_ms, Question::Renew(token.to_owned()))
-    }
-
-    /// Ends it: nothing is sent or told any more. What the outbox holds is for the next client.
-    pub fn close(&mut self, now_ms: u64) {
-        self.begin(now_ms);
-        if self.connection.is_closed() {
-            return;
-        }
-        self.connection.drop_link();
-        self.connection.close();
-        self.lose_connection();
-        self.commands.fail_all(&mut self.out);
-    }
-
-    /// Messages without an answer, in order within each conversation.
-    pub fn pending(&self) -> impl Iterator<Item = &Record> {
-        self.sending.pending()
-    }
-
-    /// The last seq that was delivered of each conversation: what [`Follow::Behind`] takes.
-    pub fn positions(&self) -> impl Iterator<Item = (ConversationId, u64)> {
-        self.receiving.positions()
-    }
-
-    /// The outbox, as a crash at this moment would leave it.
-    pub fn into_outbox(self) -> O {
-        self.sending.outbox
     }
 
     // ---- what the driver reports
@@ -300,7 +210,11 @@ impl<O: Outbox> Client<O> {
         let works = self.connection.takes_requests() && self.out.has_room();
         let send = if works && self.out.sending() < SEND_REQUESTS_MAX { self.sending.deadline_ms() } else { None };
         let fetch = if works { self.receiving.deadline_ms(&self.out) } else { None };
-        [self.connection.deadline_ms(), requests, send, fetch].into_iter().flatten().min()
+        let report = if works { self.reporting.deadline_ms() } else { None };
+        let has_news = self.receiving.has_news(&self.out) || self.watermarks.has_news(&self.out);
+        let news = has_news.then_some(self.out.now_ms);
+        let typing = self.typing.deadline_ms();
+        [self.connection.deadline_ms(), requests, send, fetch, report, news, typing].into_iter().flatten().min()
     }
 
     // ---- within
@@ -309,88 +223,22 @@ impl<O: Outbox> Client<O> {
         self.out.now_ms = self.out.now_ms.max(now_ms);
     }
 
-    fn ask(&mut self, now_ms: u64, question: Question) -> RequestId {
-        self.begin(now_ms);
-        let id = self.commands.push(&mut self.out, question);
-        if self.connection.is_closed() {
-            self.commands.fail_all(&mut self.out);
-        }
-        self.pump();
-        id
-    }
-
     fn pump(&mut self) {
         if self.connection.takes_requests() {
             self.sending.pump(&mut self.out);
             self.commands.pump(&mut self.out);
             self.receiving.pump(&mut self.out);
         }
-    }
-
-    fn pushed(&mut self, pushed: &Answer<'_>) -> Result<(), Misbehaved> {
-        match pushed {
-            Answer::Message(message) if self.connection.is_live() => {
-                let conversation = views::id_of(message.conversation())?;
-                let own = self.sending.meet(message, conversation);
-                self.receiving.pushed(&mut self.out, conversation, message, own)
-            }
-            Answer::GoAway(go_away) => {
-                self.connection.hold_back(self.out.now_ms, go_away.retry_after_ms());
-                self.connection.leave(self.out.now_ms);
-                Ok(())
-            }
-            Answer::Error(error) => self.connection_failed(error),
-            _ => Ok(()),
+        self.receiving.tell(&mut self.out);
+        for (conversation, seq) in std::mem::take(&mut self.out.rewound) {
+            self.reporting.rewind(conversation, seq);
+            self.watermarks.rewind(conversation, seq);
         }
-    }
-
-    fn answered(&mut self, purpose: Purpose, answer: &Answer<'_>) -> Result<(), Misbehaved> {
-        let Client { sending, receiving, out, .. } = self;
-        match (purpose, answer) {
-            (Purpose::Hello, Answer::Welcome(welcome)) => self.welcomed(welcome),
-            (Purpose::Hello, Answer::Error(error)) => self.connection_failed(error),
-            (Purpose::List, Answer::Listed(page)) => receiving.listed(out, page),
-            (Purpose::List, Answer::Error(error)) => receiving.list_failed(out, error),
-            (Purpose::CatchUp(conversation, from_seq), Answer::HistoryPage(page)) => {
-                let own = |message: &schema::Message<'_>| sending.meet(message, conversation);
-                receiving.caught_up(out, (conversation, from_seq), page, own)
-            }
-            (Purpose::CatchUp(conversation, _), Answer::Error(error)) => {
-                receiving.catch_up_failed(out, conversation, error)
-            }
-            (Purpose::OpenToSend(conversation), Answer::Opened(opened)) => {
-                receiving.opened(out, conversation, number_of(opened.last_seq())?);
-                sending.opened_to_send(conversation, opened)
-            }
-            (Purpose::OpenToSend(conversation), Answer::Error(error)) => sending.open_failed(out, conversation, error),
-            (Purpose::Send(conversation, messages), Answer::Ack(ack)) => {
-                sending.acked(out, (conversation, &messages), ack)
-            }
-            (Purpose::Send(conversation, messages), Answer::Error(error)) => {
-                sending.send_failed(out, (conversation, &messages), error)
-            }
-            (Purpose::LookUp(conversation), Answer::HistoryPage(page)) => sending.looked_up(out, conversation, page),
-            (Purpose::LookUp(conversation), Answer::Error(error)) => sending.look_up_failed(out, conversation, error),
-            (Purpose::Command(command), answer) => self.command_answered(&command, answer),
-            _ => Err(Misbehaved),
+        self.watermarks.tell(&mut self.out);
+        self.typing.expire(&mut self.out);
+        self.reporting.reach(self.receiving.confirmed_position());
+        if self.connection.takes_requests() {
+            self.reporting.pump(&mut self.out);
         }
-    }
-
-    fn command_answered(&mut self, command: &Command, answer: &Answer<'_>) -> Result<(), Misbehaved> {
-        match answer {
-            Answer::Opened(opened) => {
-                let conversation = self.sending.opened(opened)?;
-                self.receiving.opened(&self.out, conversation, number_of(opened.last_seq())?);
-            }
-            Answer::Renewed(_) => {
-                if let Question::Renew(token) = &command.question {
-                    token.clone_into(&mut self.token);
-                    self.newer_token = None;
-                }
-            }
-            Answer::Error(_) if matches!(command.question, Question::Renew(_)) => self.newer_token = None,
-            _ => {}
-        }
-        answered(&mut self.out, command, answer)
     }
 }

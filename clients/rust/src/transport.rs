@@ -10,13 +10,15 @@ use std::io;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use trunkline_wire::ids::{ConversationId, MessageId, UserId};
-use trunkline_wire::message::{ContentKind, ErrorCode};
+use trunkline_wire::message::{Change, ContentKind, ErrorCode};
 
 pub use address::session_url;
 
 use self::driver::Driver;
-use self::order::{Order, Question, Reply};
-use crate::core::{Client, ClientEvent, HistoryPage, ListPage, Opened, Options, RequestError, SendError};
+use self::order::{Order, Reply};
+use crate::core::{
+    Client, ClientEvent, HistoryPage, ListPage, MembersPage, Opened, Options, Question, RequestError, SendError, Summary,
+};
 use crate::limits::{STREAM_COMMANDS_MAX, STREAM_EVENTS_MAX};
 use crate::outbox::Outbox;
 
@@ -197,15 +199,94 @@ impl Handle {
         }
     }
 
-    /// Up to `limit` (at most 200) of the user's conversations from behind `after`.
+    /// Up to `limit` (at most 200) of the user's conversations, the latest change first: those with changes below the
+    /// `user_seq` `below`, or with 0 from the latest on. A session that follows keeps a list itself:
+    /// [`Handle::conversations`].
     ///
     /// # Errors
     /// See [`RequestError`].
-    pub async fn list(&self, after: Option<ConversationId>, limit: u16) -> Result<ListPage, RequestError> {
-        match self.ask(Question::List { after, limit }).await? {
+    pub async fn list(&self, below: u64, limit: u16) -> Result<ListPage, RequestError> {
+        match self.ask(Question::List { below, limit }).await? {
             Reply::Listed(page) => Ok(page),
             _ => Err(RequestError::Disconnected),
         }
+    }
+
+    /// Makes a group of this user, its admin, and `members`; once, however often connections are lost meanwhile.
+    ///
+    /// # Errors
+    /// See [`RequestError`]: among others `unknown_peer` where a member does not exist, and `group_full`.
+    pub async fn create_group(&self, title: &str, members: &[UserId]) -> Result<Opened, RequestError> {
+        let (title, members) = (title.to_owned(), members.to_vec());
+        match self.ask(Question::CreateGroup { nonce: 0, title, members }).await? {
+            Reply::Opened(opened) => Ok(opened),
+            _ => Err(RequestError::Disconnected),
+        }
+    }
+
+    /// Adds users to a group or removes them; removing oneself is leaving. Gives the seq of the message that says so;
+    /// `None`: there was nothing to change.
+    ///
+    /// # Errors
+    /// See [`RequestError`]: among others `forbidden` to all but admins and those who leave.
+    pub async fn change_members(
+        &self,
+        conversation: ConversationId,
+        change: Change,
+        users: &[UserId],
+    ) -> Result<Option<u64>, RequestError> {
+        match self.ask(Question::ChangeMembers { conversation, change, users: users.to_vec() }).await? {
+            Reply::MembersChanged(seq) => Ok(seq),
+            _ => Err(RequestError::Disconnected),
+        }
+    }
+
+    /// Up to `limit` (at most 1,024) members of a conversation from behind `after`, in order of user; `None` means from
+    /// the first.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn members(
+        &self,
+        conversation: ConversationId,
+        after: Option<UserId>,
+        limit: u16,
+    ) -> Result<MembersPage, RequestError> {
+        match self.ask(Question::Members { conversation, after: after.unwrap_or(UserId(0)), limit }).await? {
+            Reply::MembersPage(page) => Ok(page),
+            _ => Err(RequestError::Disconnected),
+        }
+    }
+
+    /// The program has all messages of a conversation up to a seq, and would not miss them if they came no more: see
+    /// [`Client::mark_delivered`].
+    pub async fn mark_delivered(&self, conversation: ConversationId, seq: u64) {
+        self.order(Order::MarkDelivered(conversation, seq)).await;
+    }
+
+    /// As [`Handle::mark_delivered`], and the user has read them.
+    pub async fn mark_read(&self, conversation: ConversationId, seq: u64) {
+        self.order(Order::MarkRead(conversation, seq)).await;
+    }
+
+    /// Waits until the server has all that was marked, which may be for as long as there is no connection.
+    pub async fn reported(&self) {
+        let (reply, reported) = oneshot::channel();
+        self.order(Order::Report(reply)).await;
+        let _ = reported.await;
+    }
+
+    /// The user types in a conversation: see [`Client::typing`].
+    pub async fn typing(&self, conversation: ConversationId) {
+        self.order(Order::Typing(conversation)).await;
+    }
+
+    /// The first `count` of the user's conversations, the latest change first. What the stream still holds may speak of
+    /// changes that are in here already.
+    pub async fn conversations(&self, count: usize) -> Vec<Summary> {
+        let (reply, conversations) = oneshot::channel();
+        self.order(Order::Conversations(count, reply)).await;
+        conversations.await.unwrap_or_default()
     }
 
     /// Goes on with a newer token of the same device; says when that one ends.
@@ -231,6 +312,11 @@ impl Handle {
     /// Why the last connection, or the last attempt at one, failed, in words for people; `None` while one is there.
     pub fn trouble(&self) -> Option<String> {
         self.trouble.borrow().clone()
+    }
+
+    /// A session that has ended is asked for nothing.
+    async fn order(&self, order: Order) {
+        let _ = self.orders.send(order).await;
     }
 
     async fn ask(&self, question: Question) -> Result<Reply, RequestError> {

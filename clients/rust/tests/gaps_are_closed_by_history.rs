@@ -11,7 +11,7 @@ mod line;
 
 use dice::Dice;
 use line::{Asked, CHAT, Line, seqs};
-use trunkline_client::core::{ClientEvent, Follow};
+use trunkline_client::core::{ClientEvent, Follow, State};
 use trunkline_client::limits::{EVENTS_WAITING_MAX, REORDER_MESSAGES_MAX};
 
 /// A client that has caught up with a conversation of `last_seq` messages.
@@ -19,7 +19,7 @@ fn following(follow: Follow, last_seq: u64) -> Line {
     let mut line = Line::new(follow, 1);
     line.welcome();
     let (request, asked) = line.one();
-    assert_eq!(asked, Asked::List);
+    assert_eq!(asked, Asked::Sync(Some(0), 0));
     line.listed(request, Some(last_seq));
     line
 }
@@ -47,7 +47,7 @@ fn any_order_with_any_holes_is_told_once_and_in_order() {
     for seed in 0..300 {
         let mut dice = Dice::new(seed);
         let mut line = following(Follow::FromNow, 10);
-        assert_eq!(line.events(), [ClientEvent::Synced]);
+        assert!(line.events().contains(&ClientEvent::Synced));
         let last = 10 + dice.range(1, 600);
         let (mut told, mut next) = (Vec::new(), 11);
         while next <= last {
@@ -138,7 +138,7 @@ fn history_that_is_cut_is_passed_over_visibly() {
 
 #[test]
 fn where_the_program_left_off_it_goes_on() {
-    let mut line = following(Follow::Behind([(CHAT, 7)].into()), 9);
+    let mut line = following(Follow::Behind(State { places: [(CHAT, 7)].into(), ..State::default() }), 9);
     let mut told = vec![];
     answer_all(&mut line, 9, &mut told);
     assert_eq!(told, [8, 9]);

@@ -1,18 +1,12 @@
-//! Values of the tables: little-endian, with a version in front and a checksum over key and value behind.
-//!
-//! The checksum (XXH3-64) finds flipped bits and values that stand under a key that is not theirs. Whatever does not decode
-//! is no value: a reader refuses it, and never makes one up.
+//! Values of conversations, accounts and the store itself, in the form of [`super::sealed`].
 
 use std::sync::Arc;
 
-use trunkline_shards::store::{ConversationMeta, DeviceHigh, Row, UserRow};
+use trunkline_shards::store::{ConversationMeta, DeviceHigh, Member, Row, UserRow};
 use trunkline_wire::ids::{DeviceId, Lsn, MessageId, UserId};
-use xxhash_rust::xxh3::Xxh3;
 
+use super::sealed::{Reader, Writer};
 use crate::reads::Checkpoint;
-
-const VERSION: u8 = 1;
-const CHECKSUM_BYTES: usize = 8;
 
 /// Number of a group, and the lowest sequence number the journal can have given to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,101 +20,6 @@ pub(crate) struct Group {
 pub(crate) struct Identity {
     pub(crate) store_id: [u8; 16],
     pub(crate) incarnation: u64,
-}
-
-struct Writer(Vec<u8>);
-
-impl Writer {
-    fn new(bytes: usize) -> Writer {
-        let mut value = Vec::with_capacity(1 + bytes + CHECKSUM_BYTES);
-        value.push(VERSION);
-        Writer(value)
-    }
-
-    fn u8(mut self, value: u8) -> Writer {
-        self.0.push(value);
-        self
-    }
-
-    fn u16(self, value: u16) -> Writer {
-        self.bytes(&value.to_le_bytes())
-    }
-
-    fn u32(self, value: u32) -> Writer {
-        self.bytes(&value.to_le_bytes())
-    }
-
-    fn u64(self, value: u64) -> Writer {
-        self.bytes(&value.to_le_bytes())
-    }
-
-    /// Nothing for 0; the row's `present` bits say so.
-    fn u64_if_any(self, value: u64) -> Writer {
-        if value == 0 { self } else { self.u64(value) }
-    }
-
-    fn bytes(mut self, bytes: &[u8]) -> Writer {
-        self.0.extend_from_slice(bytes);
-        self
-    }
-
-    fn seal(self, key: &[u8]) -> Vec<u8> {
-        let sum = checksum(key, &self.0);
-        self.u64(sum).0
-    }
-}
-
-fn checksum(key: &[u8], value: &[u8]) -> u64 {
-    let mut hash = Xxh3::new();
-    hash.update(key);
-    hash.update(value);
-    hash.digest()
-}
-
-/// What is left to read of a value whose checksum and version are right.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn open(key: &[u8], value: &'a [u8]) -> Option<Reader<'a>> {
-        let (value, sum) = value.split_last_chunk::<CHECKSUM_BYTES>()?;
-        let (&version, fields) = value.split_first()?;
-        (checksum(key, value) == u64::from_le_bytes(*sum) && version == VERSION).then_some(Reader(fields))
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (head, rest) = self.0.split_first_chunk::<N>()?;
-        self.0 = rest;
-        Some(*head)
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.array::<1>().map(|[byte]| byte)
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        self.array().map(u16::from_le_bytes)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    fn u64_if(&mut self, present: bool) -> Option<u64> {
-        if present { self.u64() } else { Some(0) }
-    }
-
-    fn rest(self) -> &'a [u8] {
-        self.0
-    }
-
-    /// `value`, if nothing is left behind it.
-    fn end<T>(self, value: T) -> Option<T> {
-        self.0.is_empty().then_some(value)
-    }
 }
 
 const SENT_AT_PRESENT: u8 = 1;
@@ -176,42 +75,54 @@ pub(crate) fn decode_row(key: &[u8], value: &[u8]) -> Option<Row> {
 }
 
 pub(crate) fn encode_meta(key: &[u8], meta: &ConversationMeta) -> Vec<u8> {
-    let head = Writer::new(9 + 8 * meta.members.len()).u8(meta.kind).u64(meta.created_ms);
-    meta.members.iter().fold(head, |value, member| value.u64(member.0)).seal(key)
+    let head = Writer::new(13 + meta.title.len() + 8 * meta.peers.len());
+    let head = head.u8(meta.kind).u64(meta.created_ms).text(&meta.title);
+    meta.peers.iter().fold(head, |value, peer| value.u64(peer.0)).seal(key)
 }
 
 pub(crate) fn decode_meta(key: &[u8], value: &[u8]) -> Option<ConversationMeta> {
     let mut fields = Reader::open(key, value)?;
-    let (kind, created_ms) = (fields.u8()?, fields.u64()?);
-    let (members, []) = fields.rest().as_chunks::<8>() else { return None };
-    let members = members.iter().map(|id| UserId(u64::from_le_bytes(*id))).collect();
-    Some(ConversationMeta { kind, created_ms, members })
+    let (kind, created_ms, title) = (fields.u8()?, fields.u64()?, fields.text()?);
+    let (peers, []) = fields.rest().as_chunks::<8>() else { return None };
+    let peers = peers.iter().map(|id| UserId(u64::from_le_bytes(*id))).collect();
+    Some(ConversationMeta { kind, created_ms, peers, title })
 }
 
 const DEVICE_HIGH_BYTES: usize = 28;
+const MEMBER_BYTES: usize = 25;
 
-pub(crate) fn encode_checkpoint(key: &[u8], as_of_seq: u64, devices: &[DeviceHigh]) -> Vec<u8> {
-    let head = Writer::new(8 + DEVICE_HIGH_BYTES * devices.len()).u64(as_of_seq);
-    let one = |value: Writer, device: &DeviceHigh| {
+pub(crate) fn encode_checkpoint(key: &[u8], as_of_seq: u64, devices: &[DeviceHigh], members: &[Member]) -> Vec<u8> {
+    let head = Writer::new(16 + DEVICE_HIGH_BYTES * devices.len() + MEMBER_BYTES * members.len());
+    let head = head.u64(as_of_seq).u32(devices.len() as u32).u32(members.len() as u32);
+    let device = |value: Writer, device: &DeviceHigh| {
         value.u64(device.user.0).u32(device.device.0).u64(device.high).u64(device.message_id.0)
     };
-    devices.iter().fold(head, one).seal(key)
+    let member = |value: Writer, member: &Member| {
+        value.u64(member.user.0).u8(member.role).u64(member.joined_seq).u64(member.left_seq)
+    };
+    members.iter().fold(devices.iter().fold(head, device), member).seal(key)
 }
 
 pub(crate) fn decode_checkpoint(key: &[u8], value: &[u8]) -> Option<Checkpoint> {
     let mut fields = Reader::open(key, value)?;
-    let as_of_seq = fields.u64()?;
-    let (devices, []) = fields.rest().as_chunks::<DEVICE_HIGH_BYTES>() else { return None };
-    let one = |bytes: &[u8; DEVICE_HIGH_BYTES]| {
-        let mut fields = Reader(bytes);
+    let (as_of_seq, device_count, member_count) = (fields.u64()?, fields.u32()? as usize, fields.u32()? as usize);
+    let devices = fields.records::<DEVICE_HIGH_BYTES, _>(device_count, |fields| {
         Some(DeviceHigh {
             user: UserId(fields.u64()?),
             device: DeviceId(fields.u32()?),
             high: fields.u64()?,
             message_id: MessageId(fields.u64()?),
         })
-    };
-    Some(Checkpoint { as_of_seq, devices: devices.iter().map(one).collect::<Option<_>>()? })
+    })?;
+    let members = fields.records::<MEMBER_BYTES, _>(member_count, |fields| {
+        Some(Member {
+            user: UserId(fields.u64()?),
+            role: fields.u8()?,
+            joined_seq: fields.u64()?,
+            left_seq: fields.u64()?,
+        })
+    })?;
+    fields.end(Checkpoint { as_of_seq, devices, members })
 }
 
 pub(crate) fn encode_user(key: &[u8], row: &UserRow) -> Vec<u8> {
@@ -234,11 +145,6 @@ pub(crate) fn decode_owner(key: &[u8], value: &[u8]) -> Option<UserId> {
     let mut fields = Reader::open(key, value)?;
     let user = UserId(fields.u64()?);
     fields.end(user)
-}
-
-/// That a conversation is in a user's list; the key says it all.
-pub(crate) fn encode_listed(key: &[u8]) -> Vec<u8> {
-    Writer::new(0).seal(key)
 }
 
 /// Groups are sealed with the store's id, which no client knows: a message that looks like a batch is none.
@@ -264,57 +170,4 @@ pub(crate) fn decode_identity(key: &[u8], value: &[u8]) -> Option<Identity> {
     let mut fields = Reader::open(key, value)?;
     let identity = Identity { store_id: fields.array()?, incarnation: fields.u64()? };
     fields.end(identity)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use trunkline_shards::store::ConversationKey;
-    use trunkline_wire::ids::{ConversationId, TenantId};
-
-    fn row_and_key(body: &[u8]) -> (Row, [u8; 28]) {
-        let key = ConversationKey { tenant: TenantId(3), conversation: ConversationId([9; 16]) };
-        let row = Row {
-            seq: 77,
-            epoch: 2,
-            lsn: Lsn { group: 5, index: 6 },
-            ts_ms: 1_700_000_000_000,
-            sender: UserId(11),
-            device: DeviceId(12),
-            client_seq: 13,
-            message_id: MessageId(14),
-            kind: 1,
-            flags: 0x8001,
-            sent_at_ms: 15,
-            ref_seq: 0,
-            mls_epoch: u64::MAX,
-            body: Arc::from(body),
-        };
-        (row, super::super::keys::row(key, 77))
-    }
-
-    #[test]
-    fn rows_come_back_whole() {
-        for body in [&b""[..], b"hello", &[0; 60 * 1024]] {
-            let (row, key) = row_and_key(body);
-            assert_eq!(decode_row(&key, &encode_row(&key, &row, row.lsn)), Some(row));
-        }
-    }
-
-    #[test]
-    fn every_flip_and_every_cut_is_no_row() {
-        let (row, key) = row_and_key(b"hello");
-        let value = encode_row(&key, &row, row.lsn);
-        for bit in 0..value.len() * 8 {
-            let mut flipped = value.clone();
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(decode_row(&key, &flipped), None, "bit {bit}");
-        }
-        for end in 0..value.len() {
-            assert_eq!(decode_row(&key, &value[..end]), None, "cut to {end}");
-        }
-        let mut other_key = key;
-        other_key[27] += 1;
-        assert_eq!(decode_row(&other_key, &value), None, "under the key of another row");
-    }
 }

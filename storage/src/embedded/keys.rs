@@ -1,7 +1,9 @@
 //! Keys of the tables: tenant first, never a shard, integers big-endian, so that order of keys is order of scans.
 
 use trunkline_shards::store::{ConversationKey, UserKey};
-use trunkline_wire::ids::{ConversationId, TenantId};
+use trunkline_wire::ids::{ConversationId, DeviceId, TenantId, UserId};
+
+use crate::reads::slot_of;
 
 /// Name of the row that numbers the groups; a store's row, so without a tenant. First in every batch of the journal.
 pub(crate) const GROUP: &[u8] = b"group";
@@ -37,8 +39,16 @@ pub(crate) fn user(key: UserKey) -> [u8; 12] {
     bytes
 }
 
-/// (tenant, user, conversation).
-pub(crate) fn listed(key: UserKey, conversation: ConversationId) -> [u8; 28] {
+/// (tenant, user, device).
+pub(crate) fn device(key: UserKey, device: DeviceId) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..12].copy_from_slice(&user(key));
+    bytes[12..].copy_from_slice(&device.0.to_be_bytes());
+    bytes
+}
+
+/// (tenant, user, conversation): the key of a list's row.
+pub(crate) fn list_row(key: UserKey, conversation: ConversationId) -> [u8; 28] {
     let mut bytes = [0; 28];
     bytes[..12].copy_from_slice(&user(key));
     bytes[12..].copy_from_slice(&conversation.0);
@@ -46,8 +56,55 @@ pub(crate) fn listed(key: UserKey, conversation: ConversationId) -> [u8; 28] {
 }
 
 /// The conversation of such a key.
-pub(crate) fn listed_conversation(key: &[u8]) -> Option<ConversationId> {
+pub(crate) fn list_conversation(key: &[u8]) -> Option<ConversationId> {
     Some(ConversationId(key.get(12..)?.try_into().ok()?))
+}
+
+/// (tenant, user, user_seq, conversation): rows of a list in order of their latest change.
+pub(crate) fn list_order(key: UserKey, user_seq: u64, conversation: ConversationId) -> [u8; 36] {
+    let mut bytes = [0; 36];
+    bytes[..12].copy_from_slice(&user(key));
+    bytes[12..20].copy_from_slice(&user_seq.to_be_bytes());
+    bytes[20..].copy_from_slice(&conversation.0);
+    bytes
+}
+
+/// (user_seq, conversation) of such a key.
+pub(crate) fn listed_at(key: &[u8]) -> Option<(u64, ConversationId)> {
+    let (user_seq, conversation) = key.get(12..)?.split_first_chunk::<8>()?;
+    Some((u64::from_be_bytes(*user_seq), ConversationId(conversation.try_into().ok()?)))
+}
+
+/// (tenant, conversation, user, device).
+pub(crate) fn receipt(key: ConversationKey, user: UserId, device: DeviceId) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes[..20].copy_from_slice(&conversation(key));
+    bytes[20..28].copy_from_slice(&user.0.to_be_bytes());
+    bytes[28..].copy_from_slice(&device.0.to_be_bytes());
+    bytes
+}
+
+/// (user, device) of such a key.
+pub(crate) fn receipt_device(key: &[u8]) -> Option<(UserId, DeviceId)> {
+    let (user, device) = key.get(20..)?.split_first_chunk::<8>()?;
+    Some((UserId(u64::from_be_bytes(*user)), DeviceId(u32::from_be_bytes(device.try_into().ok()?))))
+}
+
+/// (hash slot, tenant, conversation).
+pub(crate) fn mark(slot: u16, key: ConversationKey) -> [u8; 22] {
+    let mut bytes = [0; 22];
+    bytes[..2].copy_from_slice(&slot.to_be_bytes());
+    bytes[2..].copy_from_slice(&conversation(key));
+    bytes
+}
+
+/// The conversation of such a key, which lies in its own slot.
+pub(crate) fn mark_conversation(bytes: &[u8]) -> Option<ConversationKey> {
+    let (slot, key) = bytes.split_first_chunk::<2>()?;
+    let (tenant, conversation) = key.split_first_chunk::<4>()?;
+    let tenant = TenantId(u32::from_be_bytes(*tenant));
+    let key = ConversationKey { tenant, conversation: ConversationId(conversation.try_into().ok()?) };
+    (slot_of(key) == u16::from_be_bytes(*slot)).then_some(key)
 }
 
 /// (tenant, folded handle).

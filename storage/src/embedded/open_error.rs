@@ -63,13 +63,22 @@ impl fmt::Display for OpenError {
                  with another --data",
                 path.display()
             ),
-            OpenError::OtherFormat { path, found, known } => write!(
-                f,
-                "the store in {} has format {found}, this trunkline knows format {known}. It was written by a {} version: \
-                 install that version, or restore a backup made with this one",
-                path.display(),
-                if found > known { "newer" } else { "much older" }
-            ),
+            OpenError::OtherFormat { path, found, known } => {
+                let (version, advice) = if found > known {
+                    ("a newer", "Install that version, or restore a backup made with this one")
+                } else {
+                    (
+                        "an earlier",
+                        "Go on with that version, or begin anew with this one in another folder (another --data)",
+                    )
+                };
+                write!(
+                    f,
+                    "the store in {} was made by {version} version of trunkline: it has format {found}, this one knows \
+                     format {known}. Nothing was changed. {advice}",
+                    path.display()
+                )
+            }
             OpenError::Damaged(damaged) => damaged.fmt(f),
             OpenError::Io { doing, path, reason, full } => {
                 write!(f, "{doing} {} failed: {reason}. ", path.display())?;

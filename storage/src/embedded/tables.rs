@@ -7,15 +7,17 @@ use fjall::{
     AbstractTree, CompressionType, Database, Guard, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode,
     Readable, Snapshot, UserValue,
 };
-use trunkline_shards::store::{ConversationKey, ConversationMeta, Row, StoreFault, UserKey, UserRow};
-use trunkline_wire::ids::{ConversationId, TenantId, UserId};
+use trunkline_shards::store::{
+    ConversationKey, ConversationMeta, DeviceReceipt, ListRow, Row, StoreFault, UserKey, UserRow,
+};
+use trunkline_wire::ids::{ConversationId, DeviceId, TenantId, UserId};
 
 use super::Options;
 use super::codec::{self, Group, Identity};
-use super::keys;
+use super::{keys, list_codec};
 use crate::limits::{JOURNAL_BYTES_MAX, MEMTABLE_BYTES_MAX};
-use crate::plan::Change;
-use crate::reads::{Checkpoint, Reads};
+use crate::plan::{Change, ListChanged};
+use crate::reads::{Checkpoint, Reads, slot_of};
 
 /// One less than what a commit is stopped for: at most one memtable is sealed per commit.
 const SEALED_MEMTABLES_MAX: usize = 3;
@@ -30,9 +32,19 @@ pub(crate) struct Tables {
     /// (tenant, conversation) -> meta.
     conversations: Keyspace,
     /// (tenant, conversation) -> checkpoint.
-    conversation_devices: Keyspace,
-    /// (tenant, user, conversation), the list of each user.
-    user_conversations: Keyspace,
+    checkpoints: Keyspace,
+    /// (tenant, conversation, user, device) -> watermarks.
+    receipts: Keyspace,
+    /// (hash slot, tenant, conversation) -> seq up to which it is announced.
+    unannounced: Keyspace,
+    /// (tenant, user, conversation) -> the conversation in the user's list.
+    lists: Keyspace,
+    /// (tenant, user, user_seq, conversation), the same in order of their latest changes: one key for each row of `lists`.
+    list_order: Keyspace,
+    /// (tenant, user) -> ceiling of the list's numbers.
+    ceilings: Keyspace,
+    /// (tenant, user, device) -> position.
+    positions: Keyspace,
     /// (tenant, user) -> account.
     users: Keyspace,
     /// (tenant, folded handle) -> user.
@@ -63,8 +75,13 @@ impl Tables {
             store_id,
             messages: table("messages")?,
             conversations: table("conversations")?,
-            conversation_devices: table("conversation_devices")?,
-            user_conversations: table("user_conversations")?,
+            checkpoints: table("checkpoints")?,
+            receipts: table("receipts")?,
+            unannounced: table("unannounced")?,
+            lists: table("lists")?,
+            list_order: table("list_order")?,
+            ceilings: table("ceilings")?,
+            positions: table("positions")?,
             users: table("users")?,
             handles: table("handles")?,
             store: table("store")?,
@@ -85,9 +102,11 @@ impl Tables {
     /// Whether writing out lags so far behind that the database would soon stop a commit until it has caught up. It does so
     /// in steps of 100 ms, and for ever if its threads failed: a caller waits here instead.
     pub(crate) fn is_behind(&self) -> bool {
-        let tables = [&self.messages, &self.conversations, &self.conversation_devices, &self.user_conversations];
-        let others = [&self.users, &self.handles, &self.store];
-        tables.into_iter().chain(others).any(|table| {
+        let of_conversations =
+            [&self.messages, &self.conversations, &self.checkpoints, &self.receipts, &self.unannounced];
+        let of_users =
+            [&self.lists, &self.list_order, &self.ceilings, &self.positions, &self.users, &self.handles, &self.store];
+        of_conversations.into_iter().chain(of_users).any(|table| {
             table.sealed_memtable_count() >= SEALED_MEMTABLES_MAX || table.tree.l0_run_count() >= LEVEL_0_RUNS_MAX
         })
     }
@@ -114,32 +133,64 @@ impl Batch<'_> {
 
     pub(crate) fn apply(&mut self, change: &Change<'_>) {
         let tables = self.tables;
-        match *change {
-            Change::Row(key, row, lsn) => {
+        match change {
+            &Change::Row(key, row, lsn) => {
                 let key = keys::row(key, row.seq);
                 self.put(&tables.messages, &key, codec::encode_row(&key, row, lsn));
             }
-            Change::Meta(key, meta) => {
+            &Change::Meta(key, meta) => {
                 let key = keys::conversation(key);
                 self.put(&tables.conversations, &key, codec::encode_meta(&key, meta));
             }
-            Change::Listed(user, conversation) => {
-                let key = keys::listed(user, conversation);
-                self.put(&tables.user_conversations, &key, codec::encode_listed(&key));
-            }
-            Change::User(key, row) => {
+            &Change::User(key, row) => {
                 let key = keys::user(key);
                 self.put(&tables.users, &key, codec::encode_user(&key, row));
             }
-            Change::Handle(tenant, folded, user) => {
+            &Change::Handle(tenant, folded, user) => {
                 let key = keys::handle(tenant, folded);
                 self.put(&tables.handles, &key, codec::encode_owner(&key, user));
             }
-            Change::Checkpoint(key, as_of_seq, devices) => {
+            &Change::Checkpoint(key, as_of_seq, devices, members) => {
                 let key = keys::conversation(key);
-                self.put(&tables.conversation_devices, &key, codec::encode_checkpoint(&key, as_of_seq, devices));
+                self.put(&tables.checkpoints, &key, codec::encode_checkpoint(&key, as_of_seq, devices, members));
+            }
+            &Change::Mark(key, announced_seq) => self.put_mark(&keys::mark(slot_of(key), key), announced_seq),
+            Change::Receipt(key, receipt) => {
+                let key = keys::receipt(*key, receipt.user, receipt.device);
+                self.put(&tables.receipts, &key, list_codec::encode_receipt(&key, receipt));
+            }
+            Change::List(key, changed) => self.put_list(*key, changed),
+            &Change::Ceiling(key, ceiling) => {
+                let key = keys::user(key);
+                self.put(&tables.ceilings, &key, list_codec::encode_number(&key, ceiling));
+            }
+            &Change::Position(key, device, position) => {
+                let key = keys::device(key, device);
+                self.put(&tables.positions, &key, list_codec::encode_number(&key, position));
             }
         }
+    }
+
+    fn put_mark(&mut self, key: &[u8], announced_seq: Option<u64>) {
+        let table = &self.tables.unannounced;
+        match announced_seq {
+            Some(seq) => self.put(table, key, list_codec::encode_number(key, seq)),
+            None => self.batch.remove(table, key),
+        }
+    }
+
+    fn put_list(&mut self, user: UserKey, ListChanged { row, old_user_seq }: &ListChanged) {
+        let tables = self.tables;
+        let key = keys::list_row(user, row.conversation);
+        self.put(&tables.lists, &key, list_codec::encode_list_row(&key, row));
+        if *old_user_seq == Some(row.user_seq) {
+            return;
+        }
+        if let Some(old) = *old_user_seq {
+            self.batch.remove(&tables.list_order, keys::list_order(user, old, row.conversation));
+        }
+        let order = keys::list_order(user, row.user_seq, row.conversation);
+        self.put(&tables.list_order, &order, list_codec::encode_order(&order));
     }
 
     fn put(&mut self, table: &Keyspace, key: &[u8], value: Vec<u8>) {
@@ -163,6 +214,25 @@ fn unreadable(table: &Keyspace, key: &[u8], reason: &dyn std::fmt::Display) -> S
     let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
     log::error!("table {}, key {key}: {reason}; check the disk (dmesg, smartctl)", &**table.name());
     StoreFault::Unknown
+}
+
+/// What a scan came to. The outer error ends it; the inner one is of a value that does not decode.
+fn decode_found<T>(
+    table: &Keyspace,
+    guard: Guard,
+    decode: impl FnOnce(&[u8], &[u8]) -> Option<T>,
+) -> Result<Result<T, StoreFault>, StoreFault> {
+    let (key, value) = guard.into_inner().map_err(|error| unreadable(table, &[], &error))?;
+    Ok(decode(&key, &value).ok_or_else(|| unreadable(table, &key, &"the value is damaged")))
+}
+
+/// The same without what does not decode: it hides nothing behind it (REL-10).
+fn decodable<T>(
+    table: &Keyspace,
+    guard: Guard,
+    decode: impl FnOnce(&[u8], &[u8]) -> Option<T>,
+) -> Option<Result<T, StoreFault>> {
+    decode_found(table, guard, decode).map(Result::ok).transpose()
 }
 
 impl View<'_> {
@@ -196,9 +266,7 @@ impl View<'_> {
     }
 
     fn row(&self, guard: Guard) -> Result<Row, StoreFault> {
-        let table = &self.tables.messages;
-        let (key, value) = guard.into_inner().map_err(|error| unreadable(table, &[], &error))?;
-        codec::decode_row(&key, &value).ok_or_else(|| unreadable(table, &key, &"the row is damaged"))
+        decode_found(&self.tables.messages, guard, codec::decode_row)?
     }
 }
 
@@ -208,7 +276,7 @@ impl Reads for View<'_> {
     }
 
     fn checkpoint(&self, key: ConversationKey) -> Result<Option<Checkpoint>, StoreFault> {
-        self.get(&self.tables.conversation_devices, &keys::conversation(key), codec::decode_checkpoint)
+        self.get(&self.tables.checkpoints, &keys::conversation(key), codec::decode_checkpoint)
     }
 
     fn rows_up(&self, key: ConversationKey, from: u64, to: u64) -> impl Iterator<Item = Result<Row, StoreFault>> {
@@ -238,18 +306,63 @@ impl Reads for View<'_> {
         self.get(&self.tables.handles, &keys::handle(tenant, folded), codec::decode_owner)
     }
 
-    fn listed(
+    fn receipt(
+        &self,
+        key: ConversationKey,
+        user: UserId,
+        device: DeviceId,
+    ) -> Result<Option<DeviceReceipt>, StoreFault> {
+        self.get(&self.tables.receipts, &keys::receipt(key, user, device), list_codec::decode_receipt)
+    }
+
+    fn receipts(&self, key: ConversationKey) -> impl Iterator<Item = Result<DeviceReceipt, StoreFault>> {
+        let table = &self.tables.receipts;
+        let first = keys::receipt(key, UserId(0), DeviceId(0));
+        let found = self.range(table, &first, &keys::receipt(key, UserId(u64::MAX), DeviceId(u32::MAX)));
+        found.map(|guard| decode_found(table, guard, list_codec::decode_receipt)?)
+    }
+
+    fn mark(&self, key: ConversationKey) -> Result<Option<u64>, StoreFault> {
+        self.get(&self.tables.unannounced, &keys::mark(slot_of(key), key), list_codec::decode_number)
+    }
+
+    fn marks(
+        &self,
+        from: u16,
+        to: u16,
+        after: Option<ConversationKey>,
+    ) -> impl Iterator<Item = Result<ConversationKey, StoreFault>> {
+        let table = &self.tables.unannounced;
+        let key = |tenant, byte| ConversationKey { tenant: TenantId(tenant), conversation: ConversationId([byte; 16]) };
+        let first = keys::mark(from, key(0, 0));
+        let first = after.map_or(first, |after| first.max(keys::mark(slot_of(after), after)));
+        let found = self.range(table, &first, &keys::mark(to, key(u32::MAX, u8::MAX)));
+        // The key says it all: a mark whose value is damaged is still one, and its conversation is to be looked after.
+        let keys = found.filter_map(|guard| decodable(table, guard, |key, _| keys::mark_conversation(key)));
+        keys.filter(move |key| after.is_none() || *key != after.ok_or(StoreFault::Unknown))
+    }
+
+    fn list_row(&self, key: UserKey, conversation: ConversationId) -> Result<Option<ListRow>, StoreFault> {
+        self.get(&self.tables.lists, &keys::list_row(key, conversation), list_codec::decode_list_row)
+    }
+
+    fn list_down(
         &self,
         key: UserKey,
-        after: Option<ConversationId>,
-    ) -> impl Iterator<Item = Result<ConversationId, StoreFault>> {
-        let table = &self.tables.user_conversations;
-        let from = keys::listed(key, after.unwrap_or(ConversationId([0; 16])));
-        let listed = self.range(table, &from, &keys::listed(key, ConversationId([0xff; 16])));
-        let conversations = listed.map(move |guard| {
-            let found = guard.key().map_err(|error| unreadable(table, &from, &error))?;
-            keys::listed_conversation(&found).ok_or_else(|| unreadable(table, &found, &"the key is damaged"))
-        });
-        conversations.filter(move |conversation| after.is_none() || *conversation != after.ok_or(StoreFault::Unknown))
+        from: u64,
+        to: u64,
+    ) -> impl Iterator<Item = Result<(u64, ConversationId), StoreFault>> {
+        let table = &self.tables.list_order;
+        let first = keys::list_order(key, from, ConversationId([0; 16]));
+        let found = self.range(table, &first, &keys::list_order(key, to, ConversationId([0xff; 16])));
+        found.rev().filter_map(|guard| decodable(table, guard, list_codec::decode_order))
+    }
+
+    fn ceiling(&self, key: UserKey) -> Result<u64, StoreFault> {
+        Ok(self.get(&self.tables.ceilings, &keys::user(key), list_codec::decode_number)?.unwrap_or(0))
+    }
+
+    fn position(&self, key: UserKey, device: DeviceId) -> Result<Option<u64>, StoreFault> {
+        self.get(&self.tables.positions, &keys::device(key, device), list_codec::decode_number)
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::rows::*;
 use trunkline_shards::store::{
-    Append, ConversationKey, Put, PutOutcome, RECENT_COST_BYTES_MAX, RECENT_ROWS_MAX, Row, StoreResult, UserKey,
+    Append, ConversationKey, ConversationMeta, Put, PutOutcome, RECENT_COST_BYTES_MAX, RECENT_ROWS_MAX, Row,
+    StoreResult, UserKey,
 };
 use trunkline_storage::{Misuse, Write};
 use trunkline_wire::ids::{Lsn, TenantId, UserId};
@@ -12,11 +13,11 @@ use trunkline_wire::limits::{BODY_BYTES_MAX, message_cost_bytes};
 #[macro_export]
 macro_rules! contract_cases {
     ($open:expr) => {
-        $crate::contract_cases!($open;
+        $crate::contract_cases!($open; cases;
             rows_come_back_as_they_were, a_conversation_that_is_not_there_is_none, seqs_are_dense_over_appends,
             a_gap_is_refused, a_first_row_above_one_is_refused, a_gap_inside_an_append_is_refused,
             an_append_without_rows_is_refused, another_row_with_a_seq_is_refused, first_rows_need_meta,
-            another_meta_is_refused, an_append_again_is_a_no_op, an_append_again_with_more_rows_adds_those,
+            another_meta_is_refused, another_title_is_refused, an_append_again_is_a_no_op, an_append_again_with_more_rows_adds_those,
             an_append_twice_in_a_group_is_once, two_appends_of_a_conversation_share_a_group,
             conversations_in_a_group_are_apart, lsns_rise_over_groups_and_rows, an_empty_group_is_nothing,
             answers_come_in_order_of_writes, a_first_claim_wins, a_claim_race_in_a_group_has_one_owner,
@@ -24,12 +25,27 @@ macro_rules! contract_cases {
             identical_ids_of_tenants_are_apart, history_forward_is_bounded, history_backward_is_bounded,
             history_beyond_the_ends_is_what_there_is, a_history_page_is_bounded_in_bytes,
             a_history_page_has_at_least_one_row, find_send_sees_its_range_only, find_send_tells_devices_apart,
-            lists_are_in_order_and_paged, a_list_shows_last_seqs, a_talk_with_oneself_is_listed_once,
             devices_come_from_rows_without_checkpoint, devices_merge_checkpoint_and_rows, a_checkpoint_never_goes_back,
             recent_rows_are_bounded_in_number, recent_rows_are_bounded_in_bytes, recent_rows_reach_below_the_checkpoint,
             bodies_of_any_kind_come_back, the_largest_seq_has_no_successor);
+        $crate::contract_cases!($open; index_cases;
+            a_mark_comes_with_its_rows, an_append_alone_has_no_mark, a_mark_stays_until_it_is_unmarked,
+            the_lower_mark_stays, marks_of_a_group_are_set_in_order, an_append_again_keeps_its_mark,
+            marks_are_in_order_of_slots, marks_are_paged, marks_of_tenants_are_apart,
+            ceilings_never_go_down, the_last_position_counts, receipts_never_go_down, receipts_are_in_order,
+            missing_users_are_named, members_come_from_rows, members_come_from_checkpoint_and_rows,
+            a_change_below_the_checkpoint_is_counted_once, members_of_many_rows_are_folded_in_order,
+            rows_of_the_server_have_no_device, a_checkpoint_of_a_group_never_goes_back);
+        $crate::contract_cases!($open; list_cases;
+            a_new_row_begins_open, numbers_of_a_row_never_go_down, a_late_change_brings_no_name_back,
+            a_later_join_wins, of_the_same_join_the_end_wins, an_earlier_window_is_nothing,
+            changes_of_a_group_are_merged, lists_are_in_order_of_changes, lists_are_paged_downwards,
+            list_bounds_are_outside, a_row_is_listed_once, lists_of_users_and_tenants_are_apart,
+            an_empty_change_of_lists_is_nothing, rows_of_the_same_number_are_both_listed, lists_agree_with_a_model);
     };
-    ($open:expr; $($case:ident),* $(,)?) => { $(#[test] fn $case() { $crate::cases::$case(&mut $open()); })* };
+    ($open:expr; $cases:ident; $($case:ident),* $(,)?) => {
+        $(#[test] fn $case() { $crate::$cases::$case(&mut $open()); })*
+    };
 }
 
 pub fn rows_come_back_as_they_were(store: &mut Store) {
@@ -46,7 +62,7 @@ pub fn a_conversation_that_is_not_there_is_none(store: &mut Store) {
     store.append(key(2), rows(1..=1));
     assert_eq!(store.conversation(key(1)), None);
     assert_eq!(store.all(key(1)), []);
-    assert_eq!(store.list(user(UserId(1)), None, 10), (vec![], false));
+    assert_eq!(store.list(user(UserId(1)), 0, u64::MAX, 10), (vec![], false));
     assert_eq!(store.account(user(ALICE)), None);
 }
 
@@ -66,7 +82,7 @@ pub fn a_gap_is_refused(store: &mut Store) {
 }
 
 pub fn a_first_row_above_one_is_refused(store: &mut Store) {
-    let write = Write::Append(Box::new(Append { key: key(1), meta: Some(meta()), rows: rows(2..=2) }));
+    let write = Write::Append(Box::new(Append { key: key(1), meta: Some(meta()), mark: None, rows: rows(2..=2) }));
     assert_eq!(store.misuse(&[write]), Misuse::Gap { key: key(1), last_seq: 0, seq: 2 });
     assert_eq!(store.conversation(key(1)), None);
 }
@@ -89,14 +105,21 @@ pub fn another_row_with_a_seq_is_refused(store: &mut Store) {
 }
 
 pub fn first_rows_need_meta(store: &mut Store) {
-    let write = Write::Append(Box::new(Append { key: key(1), meta: None, rows: rows(1..=1) }));
+    let write = Write::Append(Box::new(Append { key: key(1), meta: None, mark: None, rows: rows(1..=1) }));
     assert_eq!(store.misuse(&[write]), Misuse::NoMeta(key(1)));
 }
 
 pub fn another_meta_is_refused(store: &mut Store) {
     store.append(key(1), rows(1..=1));
-    let other = Some(trunkline_shards::store::ConversationMeta { created_ms: 1, ..meta() });
-    let write = Write::Append(Box::new(Append { key: key(1), meta: other, rows: rows(1..=1) }));
+    let other = Some(ConversationMeta { created_ms: 1, ..meta() });
+    let write = Write::Append(Box::new(Append { key: key(1), meta: other, mark: None, rows: rows(1..=1) }));
+    assert_eq!(store.misuse(&[write]), Misuse::OtherMeta(key(1)));
+}
+
+pub fn another_title_is_refused(store: &mut Store) {
+    store.append(key(1), rows(1..=1));
+    let other = Some(ConversationMeta { title: "Éire".to_owned(), ..meta() });
+    let write = Write::Append(Box::new(Append { key: key(1), meta: other, mark: None, rows: rows(1..=1) }));
     assert_eq!(store.misuse(&[write]), Misuse::OtherMeta(key(1)));
 }
 
@@ -209,8 +232,6 @@ pub fn identical_ids_of_tenants_are_apart(store: &mut Store) {
     assert_eq!(unplaced(&store.all(other)), [row(1, b"other")]);
     let image = store.conversation(other).expect("there");
     assert_eq!((image.last_seq, image.checkpoint_seq), (1, 0));
-    let (listed, _) = store.list(UserKey { tenant: TenantId(9), user: ALICE }, None, 10);
-    assert_eq!(listed.iter().map(|one| one.last_seq).collect::<Vec<_>>(), [1]);
     store.put(account(user(ALICE), "Alice"));
     assert_eq!(store.account(UserKey { tenant: TenantId(9), user: ALICE }), None);
 }
@@ -272,39 +293,6 @@ pub fn find_send_tells_devices_apart(store: &mut Store) {
     assert_eq!(store.find_send(key(1), ALICE, 1, 1, 9), Some(3));
     assert_eq!(store.find_send(key(1), BOB, 1, 1, 9), Some(1));
     assert_eq!(store.find_send(key(1), ALICE, 2, 1, 9), None);
-}
-
-pub fn lists_are_in_order_and_paged(store: &mut Store) {
-    let numbers = [200, 3, 255, 0, 17];
-    let writes: Vec<Write> = numbers.iter().map(|&number| append(key(number), rows(1..=1))).collect();
-    store.commit(&writes);
-    let listed = |(page, more): (Vec<trunkline_shards::store::ListedConversation>, bool)| {
-        (page.iter().map(|one| one.conversation.0[0]).collect::<Vec<_>>(), more)
-    };
-    assert_eq!(listed(store.list(user(ALICE), None, 10)), (vec![0, 3, 17, 200, 255], false));
-    assert_eq!(listed(store.list(user(BOB), None, 5)), (vec![0, 3, 17, 200, 255], false));
-    assert_eq!(listed(store.list(user(BOB), None, 2)), (vec![0, 3], true));
-    assert_eq!(listed(store.list(user(BOB), Some(3), 2)), (vec![17, 200], true));
-    assert_eq!(listed(store.list(user(BOB), Some(4), 3)), (vec![17, 200, 255], false));
-    assert_eq!(listed(store.list(user(BOB), Some(255), 3)), (vec![], false));
-    assert_eq!(listed(store.list(user(BOB), Some(0), 1)), (vec![3], true));
-    assert_eq!(listed(store.list(user(UserId(ALICE.0 + 1)), None, 9)), (vec![], false));
-}
-
-pub fn a_list_shows_last_seqs(store: &mut Store) {
-    store.append(key(1), rows(1..=300));
-    store.append(key(2), rows(1..=2));
-    let (listed, _) = store.list(user(ALICE), None, 10);
-    let shown: Vec<_> = listed.iter().map(|one| (one.conversation, one.last_seq)).collect();
-    assert_eq!(shown, [(key(1).conversation, 300), (key(2).conversation, 2)]);
-    assert_eq!(listed[0].meta, meta());
-}
-
-pub fn a_talk_with_oneself_is_listed_once(store: &mut Store) {
-    let alone = trunkline_shards::store::ConversationMeta { members: vec![ALICE], ..meta() };
-    store.commit(&[Write::Append(Box::new(Append { key: key(1), meta: Some(alone), rows: rows(1..=1) }))]);
-    assert_eq!(store.list(user(ALICE), None, 10).0.len(), 1);
-    assert_eq!(store.list(user(BOB), None, 10).0.len(), 0);
 }
 
 pub fn devices_come_from_rows_without_checkpoint(store: &mut Store) {

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use trunkline_shards::store::{
-    Append, ConversationImage, ConversationKey, ConversationMeta, DeviceHigh, ListedConversation, Load, Loaded, Put,
-    PutOutcome, Row, StoreFault, StoreResult, UserKey, UserRow,
+    About, Append, ConversationImage, ConversationKey, ConversationMeta, DeviceHigh, DeviceReceipt, ListChange,
+    ListRow, Load, Loaded, Member, Put, PutOutcome, Row, StoreFault, StoreResult, UserKey, UserRow,
 };
 use trunkline_storage::{Fatal, Index, Log, Misuse, Write};
 use trunkline_wire::ids::{ConversationId, DeviceId, Lsn, MessageId, TenantId, UserId};
+use trunkline_wire::message::{Change, ContentKind, Encoder, Role};
 
 pub const ALICE: UserId = UserId(0xa11ce);
 pub const BOB: UserId = UserId(0xb0b);
@@ -24,7 +25,7 @@ pub fn user(user: UserId) -> UserKey {
 }
 
 pub fn meta() -> ConversationMeta {
-    ConversationMeta { kind: 1, created_ms: 1_700_000_000_000, members: vec![BOB, ALICE] }
+    ConversationMeta { kind: 1, created_ms: 1_700_000_000_000, peers: vec![BOB, ALICE], title: String::new() }
 }
 
 /// A row of Alice's first device whose `client_seq` is its seq.
@@ -58,7 +59,68 @@ pub fn rows(seqs: std::ops::RangeInclusive<u64>) -> Vec<Row> {
 /// An append; with the meta if it begins at seq 1.
 pub fn append(key: ConversationKey, rows: Vec<Row>) -> Write {
     let meta = rows.first().is_some_and(|row| row.seq == 1).then(meta);
-    Write::Append(Box::new(Append { key, meta, rows }))
+    Write::Append(Box::new(Append { key, meta, mark: None, rows }))
+}
+
+/// An append that comes with a mark.
+pub fn marked(key: ConversationKey, announced_seq: u64, rows: Vec<Row>) -> Write {
+    let meta = rows.first().is_some_and(|row| row.seq == 1).then(meta);
+    Write::Append(Box::new(Append { key, meta, mark: Some(announced_seq), rows }))
+}
+
+pub fn put(put: Put) -> Write {
+    Write::Put(Box::new(put))
+}
+
+pub fn unmark(key: ConversationKey) -> Write {
+    put(Put::Unmark { key })
+}
+
+/// A change of members as the server writes it, without a number of a device.
+pub fn change_row(seq: u64, sender: UserId, change: Change, users: &[UserId]) -> Row {
+    let body = Encoder::new().membership_change(change, users, "");
+    Row { kind: ContentKind::Membership as u8, ..sent_row(seq, sender, 1, 0, &body) }
+}
+
+pub fn member(user: UserId, role: Role, joined_seq: u64, left_seq: u64) -> Member {
+    Member { user, role: role as u8, joined_seq, left_seq }
+}
+
+pub fn receipt(user: UserId, device: u32, delivered_seq: u64, read_seq: u64) -> DeviceReceipt {
+    DeviceReceipt { user, device: DeviceId(device), delivered_seq, read_seq }
+}
+
+pub fn receipts(key: ConversationKey, receipts: &[DeviceReceipt]) -> Write {
+    put(Put::Receipts { key, receipts: receipts.to_vec() })
+}
+
+pub fn ceiling(key: UserKey, ceiling: u64) -> Write {
+    put(Put::Ceiling { key, ceiling })
+}
+
+pub fn position(key: UserKey, device: u32, position: u64) -> Write {
+    put(Put::Position { key, device: DeviceId(device), position })
+}
+
+pub fn about() -> About {
+    About { kind: 2, peer: UserId(0), title: "Éire 🦀".to_owned() }
+}
+
+/// That a conversation has news up to `last_seq`, in a user's list.
+pub fn news(key: UserKey, number: u8, user_seq: u64, last_seq: u64) -> ListChange {
+    let conversation = ConversationId([number; 16]);
+    ListChange { key, conversation, user_seq, last_seq, read_seq: 0, window: None, about: about() }
+}
+
+/// What a list has of [`news`].
+pub fn list_row(number: u8, user_seq: u64, last_seq: u64) -> ListRow {
+    let conversation = ConversationId([number; 16]);
+    let (joined_seq, left_seq) = (1, u64::MAX);
+    ListRow { conversation, user_seq, last_seq, read_seq: 0, joined_seq, left_seq, about: about() }
+}
+
+pub fn lists(changes: Vec<ListChange>) -> Write {
+    put(Put::List { changes })
 }
 
 pub fn claim(folded: &str, user: UserId) -> Write {
@@ -66,7 +128,7 @@ pub fn claim(folded: &str, user: UserId) -> Write {
 }
 
 pub fn checkpoint(key: ConversationKey, as_of_seq: u64, devices: Vec<DeviceHigh>) -> Write {
-    Write::Put(Box::new(Put::Checkpoint { key, as_of_seq, devices }))
+    put(Put::Checkpoint { key, as_of_seq, devices, members: Vec::new() })
 }
 
 pub fn device_high(user: UserId, device: u32, high: u64) -> DeviceHigh {
@@ -106,6 +168,11 @@ impl Store {
             [StoreResult::Appended(Ok(lsn))] => lsn,
             ref other => panic!("not appended: {other:?}"),
         }
+    }
+
+    /// What the mark of a conversation says.
+    pub fn mark(&self, key: ConversationKey) -> Option<u64> {
+        self.conversation(key).expect("there").mark
     }
 
     pub fn put(&mut self, put: Write) -> PutOutcome {
@@ -155,10 +222,51 @@ impl Store {
         }
     }
 
-    pub fn list(&self, key: UserKey, after: Option<u8>, most: u32) -> (Vec<ListedConversation>, bool) {
-        let after = after.map(|number| ConversationId([number; 16]));
-        match self.load(Load::Conversations { key, after, conversations_max: most }) {
-            Loaded::Conversations(listed, more) => (listed, more),
+    /// The rows between two numbers, highest first, and whether there are more.
+    pub fn list(&self, key: UserKey, above: u64, below: u64, rows_max: u32) -> (Vec<ListRow>, bool) {
+        match self.load(Load::List { key, above, below, rows_max }) {
+            Loaded::List(rows, more) => (rows, more),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn list_row(&self, key: UserKey, number: u8) -> Option<ListRow> {
+        match self.load(Load::ListRow { key, conversation: ConversationId([number; 16]) }) {
+            Loaded::ListRow(row) => row.map(|row| *row),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn ceiling(&self, key: UserKey) -> u64 {
+        match self.load(Load::Ceiling { key }) {
+            Loaded::Ceiling(ceiling) => ceiling,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn position(&self, key: UserKey, device: u32) -> Option<u64> {
+        match self.load(Load::Position { key, device: DeviceId(device) }) {
+            Loaded::Position(position) => position,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn missing(&self, users: &[UserId]) -> Vec<UserId> {
+        match self.load(Load::MissingUsers { tenant: TENANT, users: users.to_vec() }) {
+            Loaded::MissingUsers(missing) => missing,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn marks(
+        &self,
+        slots: std::ops::RangeInclusive<u16>,
+        after: Option<ConversationKey>,
+        marks_max: u32,
+    ) -> (Vec<ConversationKey>, bool) {
+        let (from_slot, to_slot) = slots.into_inner();
+        match self.load(Load::Marks { from_slot, to_slot, after, marks_max }) {
+            Loaded::Marks(marks, more) => (marks, more),
             other => panic!("{other:?}"),
         }
     }

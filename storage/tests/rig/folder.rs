@@ -51,3 +51,30 @@ pub fn zero(path: &Path, from: u64, len: usize) {
     let file = File::options().write(true).open(path).expect("writable");
     file.write_all_at(&vec![0; len], from).expect("writable");
 }
+
+/// Writes the tables of a closed store to files, and empties the journals that also have what is in them as if these had
+/// been let go.
+pub fn write_out(store: &Path) {
+    {
+        let db = fjall::Database::builder(store.join("fjall")).open().expect("closed before");
+        for name in db.list_keyspace_names() {
+            let table = db.keyspace(&name, fjall::KeyspaceCreateOptions::default).expect("there");
+            table.rotate_memtable_and_wait().expect("room");
+        }
+    }
+    for journal in journals(store) {
+        File::options().write(true).open(journal).and_then(|file| file.set_len(0)).expect("writable");
+    }
+}
+
+/// Adds the files of tables, with their sizes.
+pub fn table_files(folder: &Path, into: &mut Vec<(u64, PathBuf)>) {
+    for entry in fs::read_dir(folder).expect("readable") {
+        let entry = entry.expect("readable");
+        if entry.path().is_dir() {
+            table_files(&entry.path(), into);
+        } else if folder.ends_with("tables") {
+            into.push((entry.metadata().expect("readable").len(), entry.path()));
+        }
+    }
+}

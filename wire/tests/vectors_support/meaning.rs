@@ -4,8 +4,8 @@ use std::fmt::Display;
 
 use trunkline_wire::ids::{ConversationId, MessageId, UserId};
 use trunkline_wire::message::{
-    Answer, EnvelopeError, ErrorCode, Op, Request, decode_answer, decode_request, messages_of_page, peek_request,
-    schema,
+    Answer, Change, ContentKind, EnvelopeError, ErrorCode, Op, Request, decode_answer, decode_membership,
+    decode_request, messages_of_page, peek_request, schema,
 };
 
 /// Decodes an envelope of either direction. Panics where it is none.
@@ -41,7 +41,31 @@ fn of_request(view: Request<'_>) -> String {
                 + &line("backward", history.backward())
                 + &line("limit", history.limit())
         }
-        Request::List(list) => line("after", id(list.after())) + &line("limit", list.limit()),
+        Request::Sync(sync) => {
+            line("position", sync.position())
+                + &line("below", sync.below())
+                + &line("limit", sync.limit())
+                + &line("stored", sync.stored())
+        }
+        Request::CreateGroup(group) => {
+            line("nonce", format!("{:016x}", group.nonce())) + &text("title", group.title()) + &users(group.members())
+        }
+        Request::ChangeMembers(change) => {
+            conversation(change.conversation()) + &of_change(change.change()) + &users(change.users())
+        }
+        Request::Members(members) => {
+            conversation(members.conversation())
+                + &line("after", UserId(members.after()))
+                + &line("limit", members.limit())
+        }
+        Request::Report(report) => {
+            let receipts = report.receipts().into_iter().flatten().map(|receipt| {
+                let (delivered, read) = (receipt.delivered_seq(), receipt.read_seq());
+                line("receipt", format!("{} delivered {delivered} read {read}", id(Some(receipt.conversation()))))
+            });
+            line("position", report.position()) + &receipts.collect::<String>()
+        }
+        Request::Typing(typing) => conversation(typing.conversation()),
         Request::Renew(renew) => text("token", renew.token()),
     }
 }
@@ -54,9 +78,29 @@ fn of_answer(view: Answer<'_>) -> String {
         Answer::Ack(ack) => of_ack(ack),
         Answer::Message(message) => conversation(message.conversation()) + &of_message(message, ""),
         Answer::HistoryPage(page) => of_page(page),
-        Answer::Listed(listed) => {
-            let summaries = listed.conversations().into_iter().flatten().map(of_summary);
-            line("more", listed.more()) + &summaries.collect::<String>()
+        Answer::Synced(synced) => of_synced(synced),
+        Answer::MembersChanged(changed) => {
+            conversation(changed.conversation()) + &line("epoch", changed.epoch()) + &line("seq", changed.seq())
+        }
+        Answer::MembersPage(page) => of_members_page(page),
+        Answer::Done(_) => String::new(),
+        Answer::Advanced(advanced) => {
+            let places = advanced.conversations().into_iter().flatten().map(|place| {
+                line("place", format!("{} last_seq {}", id(Some(place.conversation())), place.last_seq()))
+            });
+            line("from", advanced.from()) + &line("to", advanced.to()) + &places.collect::<String>()
+        }
+        Answer::Receipts(receipts) => {
+            let receipt = |r: &schema::UserReceipt| {
+                line("user", format!("{} delivered {} read {}", UserId(r.user()), r.delivered_seq(), r.read_seq()))
+            };
+            let users = receipts.users().into_iter().flatten().map(receipt);
+            conversation(receipts.conversation()) + &users.collect::<String>()
+        }
+        Answer::TypingNow(typing) => {
+            conversation(typing.conversation())
+                + &line("user", UserId(typing.user()))
+                + &line("expires_ms", typing.expires_ms())
         }
         Answer::Error(error) => {
             code("code", error.code())
@@ -101,6 +145,13 @@ fn of_opened(opened: schema::Opened<'_>) -> String {
         + &line("high", opened.high())
         + &line("high_message_id", MessageId(opened.high_message_id()))
         + &line("peer", UserId(opened.peer()))
+        + &text("title", opened.title())
+        + &line("members", opened.members())
+        + &line("role", opened.role())
+        + &line("joined_seq", opened.joined_seq())
+        + &line("left_seq", opened.left_seq())
+        + &line("delivered_seq", opened.delivered_seq())
+        + &line("read_seq", opened.read_seq())
 }
 
 fn of_ack(ack: schema::Ack<'_>) -> String {
@@ -127,7 +178,7 @@ fn of_message(message: schema::Message<'_>, indent: &str) -> String {
         + &line("message_id", &MessageId(message.message_id()))
         + &line("kind", &message.kind())
         + &line("flags", &message.flags())
-        + &body(&format!("{indent}body"), message.body().map(|body| body.bytes()))
+        + &of_content(indent, message)
         + &line("sent_at_ms", &message.sent_at_ms())
         + &line("ref_seq", &message.ref_seq())
         + &line("mls_epoch", &message.mls_epoch())
@@ -145,11 +196,66 @@ fn of_page(page: schema::HistoryPage<'_>) -> String {
         + &messages.collect::<String>()
 }
 
+/// The body of a message: text, or what happened to the members.
+fn of_content(indent: &str, message: schema::Message<'_>) -> String {
+    let bytes = message.body().map(|body| body.bytes());
+    if message.kind() != ContentKind::Membership as u8 {
+        return body(&format!("{indent}body"), bytes);
+    }
+    let said = of_membership(bytes.expect("a change of the members has a body"));
+    let said = said.lines().map(|said| format!("{indent}  {said}\n"));
+    line(&format!("{indent}body"), "") + &said.collect::<String>()
+}
+
+/// The body of a message that speaks of the members.
+pub fn of_membership(body: &[u8]) -> String {
+    let view = decode_membership(body).expect("a change of the members");
+    of_change(view.change()) + &text("title", view.title()) + &users(view.users())
+}
+
+fn of_synced(synced: schema::Synced<'_>) -> String {
+    let summaries = synced.conversations().into_iter().flatten().map(of_summary);
+    line("from", synced.from())
+        + &line("to", synced.to())
+        + &line("more", synced.more())
+        + &line("resync", synced.resync())
+        + &summaries.collect::<String>()
+}
+
 fn of_summary(summary: schema::Summary<'_>) -> String {
     line("conversation", id(summary.conversation()))
         + &line("  kind", summary.kind())
         + &line("  peer", UserId(summary.peer()))
         + &line("  last_seq", summary.last_seq())
+        + &line("  user_seq", summary.user_seq())
+        + &line("  read_seq", summary.read_seq())
+        + &line("  joined_seq", summary.joined_seq())
+        + &line("  left_seq", summary.left_seq())
+        + &text("  title", summary.title())
+}
+
+fn of_members_page(page: schema::MembersPage<'_>) -> String {
+    let members = page.members().into_iter().flatten().map(|member| {
+        line("member", UserId(member.user()))
+            + &line("  role", member.role())
+            + &line("  joined_seq", member.joined_seq())
+            + &line("  delivered_seq", member.delivered_seq())
+            + &line("  read_seq", member.read_seq())
+    });
+    conversation(page.conversation())
+        + &text("title", page.title())
+        + &line("more", page.more())
+        + &line("last_seq", page.last_seq())
+        + &members.collect::<String>()
+}
+
+fn of_change(number: u8) -> String {
+    let name = Change::from_number(number).map_or("none".into(), |change| format!("{change:?}"));
+    line("change", format!("{number} {name}"))
+}
+
+fn users(users: Option<flatbuffers::Vector<'_, u64>>) -> String {
+    users.into_iter().flatten().map(|user| line("user", UserId(user))).collect()
 }
 
 fn line(name: &str, value: impl Display) -> String {

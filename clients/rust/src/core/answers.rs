@@ -130,22 +130,37 @@ impl<O: Outbox> Sending<O> {
         Ok(())
     }
 
+    /// A request that serves the first message of a conversation failed as a whole; gives the code if that is for good.
+    fn failed_for_good(
+        &mut self,
+        out: &mut Outlet,
+        conversation: ConversationId,
+        error: &schema::Error<'_>,
+    ) -> Result<Option<ErrorCode>, Misbehaved> {
+        let queue = self.landed(conversation)?;
+        let Some(first) = queue.pending.front().map(|pending| pending.record.message_id) else { return Ok(None) };
+        let code = code_of(error.code());
+        match judge(code) {
+            Judgement::Later => {
+                self.delay(out, conversation, first, (code, error.retry_after_ms()))?;
+                Ok(None)
+            }
+            Judgement::Final => Ok(Some(code)),
+            Judgement::Conflict | Judgement::OutOfOrder | Judgement::Expired => Err(Misbehaved),
+        }
+    }
+
     /// A Send failed as a whole: that speaks of its first message.
     pub(super) fn send_failed(
         &mut self,
         out: &mut Outlet,
-        (conversation, messages): (ConversationId, &[(u64, MessageId)]),
+        conversation: ConversationId,
         error: &schema::Error<'_>,
     ) -> Result<(), Misbehaved> {
-        self.landed(conversation)?;
-        let code = code_of(error.code());
-        let first = *messages.first().ok_or(Misbehaved)?;
-        match judge(code) {
-            Judgement::Later | Judgement::Final => {
-                self.refused(out, conversation, first, (code, 0, error.retry_after_ms()))
-            }
-            Judgement::Conflict | Judgement::OutOfOrder | Judgement::Expired => Err(Misbehaved),
+        if let Some(code) = self.failed_for_good(out, conversation, error)? {
+            self.fail(out, conversation, 0, code);
         }
+        Ok(())
     }
 
     /// A conversation could not be opened: if that is final, nothing that waits can be sent there.
@@ -155,18 +170,12 @@ impl<O: Outbox> Sending<O> {
         conversation: ConversationId,
         error: &schema::Error<'_>,
     ) -> Result<(), Misbehaved> {
-        let queue = self.landed(conversation)?;
-        let code = code_of(error.code());
-        let Some(first) = queue.pending.front().map(|pending| pending.record.message_id) else { return Ok(()) };
-        match judge(code) {
-            Judgement::Later => self.delay(out, conversation, first, (code, error.retry_after_ms())),
-            Judgement::Final => {
-                let failed = queue.pending.drain(..).map(|pending| (pending, Outcome::Failed(code))).collect();
-                self.settle(out, failed);
-                Ok(())
-            }
-            Judgement::Conflict | Judgement::OutOfOrder | Judgement::Expired => Err(Misbehaved),
+        if let Some(code) = self.failed_for_good(out, conversation, error)? {
+            let queue = self.queues.get_mut(&conversation).ok_or(Misbehaved)?;
+            let failed = queue.pending.drain(..).map(|pending| (pending, Outcome::Failed(code))).collect();
+            self.settle(out, failed);
         }
+        Ok(())
     }
 
     /// A page of the history in which an expired message is looked up.
@@ -227,15 +236,12 @@ impl<O: Outbox> Sending<O> {
         conversation: ConversationId,
         error: &schema::Error<'_>,
     ) -> Result<(), Misbehaved> {
-        let queue = self.landed(conversation)?;
-        let message_id = queue.look_up.as_ref().ok_or(Misbehaved)?.message_id;
-        let code = code_of(error.code());
-        if judge(code) == Judgement::Later {
-            return self.delay(out, conversation, message_id, (code, error.retry_after_ms()));
+        if self.failed_for_good(out, conversation, error)?.is_some() {
+            let queue = self.queues.get_mut(&conversation).ok_or(Misbehaved)?;
+            queue.look_up = None;
+            let pending = queue.pending.pop_front();
+            self.settle(out, pending.map(|pending| (pending, Outcome::Unknown)).into_iter().collect());
         }
-        queue.look_up = None;
-        let pending = queue.position(message_id).and_then(|index| queue.pending.remove(index));
-        self.settle(out, pending.map(|pending| (pending, Outcome::Unknown)).into_iter().collect());
         Ok(())
     }
 }

@@ -3,21 +3,65 @@
 use std::collections::VecDeque;
 
 use trunkline_wire::ids::{ConversationId, UserId};
-use trunkline_wire::message::{Answer, ErrorCode, messages_of_page};
+use trunkline_wire::limits::{HISTORY_MESSAGES_MAX, MEMBERS_PAGE_MAX, TITLE_BYTES_MAX};
+use trunkline_wire::message::{Answer, Change, Encoded, Encoder, ErrorCode, messages_of_page};
 
-use super::event::{ClientEvent, HistoryPage, ListPage, Message, Opened, RequestError, RequestId, Summary};
+use super::conversation::{ListPage, MembersPage, Opened, Summary};
+use super::event::{ClientEvent, RequestError, RequestId};
+use super::message::{HistoryPage, Message};
 use super::outlet::{Outlet, Purpose};
-use super::views::{Misbehaved, id_of, peer_of};
-use crate::limits::{COMMAND_ATTEMPTS_MAX, COMMANDS_WAITING_MAX};
+use super::views::{Misbehaved, code_of, id_of, number_of};
+use crate::limits::{COMMAND_ATTEMPTS_MAX, COMMANDS_WAITING_MAX, PAGE_CONVERSATIONS};
 
+/// What a program asks.
 #[derive(Clone, Debug)]
-pub(super) enum Question {
+pub(crate) enum Question {
     Resolve(String),
     Open(ConversationId),
     OpenPeer(UserId),
     History { conversation: ConversationId, from_seq: u64, backward: bool, limit: u16 },
-    List { after: Option<ConversationId>, limit: u16 },
+    List { below: u64, limit: u16 },
+    /// The nonce is the client's, and the same in each attempt; 0: it has none yet.
+    CreateGroup { nonce: u64, title: String, members: Vec<UserId> },
+    ChangeMembers { conversation: ConversationId, change: Change, users: Vec<UserId> },
+    Members { conversation: ConversationId, after: UserId, limit: u16 },
     Renew(String),
+}
+
+impl Question {
+    /// Whether an envelope can hold it.
+    fn fits(&self) -> bool {
+        match self {
+            Question::CreateGroup { title, members, .. } => {
+                members.len() <= MEMBERS_PAGE_MAX && title.len() <= TITLE_BYTES_MAX
+            }
+            Question::ChangeMembers { users, .. } => users.len() <= MEMBERS_PAGE_MAX,
+            _ => true,
+        }
+    }
+
+    fn encode<'a>(&self, encoder: &'a mut Encoder, request: u32) -> Encoded<'a> {
+        match self {
+            Question::Resolve(handle) => encoder.resolve(request, handle),
+            Question::Open(conversation) => encoder.open(request, *conversation),
+            Question::OpenPeer(peer) => encoder.open_peer(request, *peer),
+            Question::History { conversation, from_seq, backward, limit } => {
+                let limit = (*limit).clamp(1, HISTORY_MESSAGES_MAX as u16);
+                encoder.history(request, *conversation, *from_seq, *backward, limit)
+            }
+            Question::List { below, limit } => {
+                encoder.sync(request, Some(0), *below, (*limit).clamp(1, PAGE_CONVERSATIONS))
+            }
+            Question::CreateGroup { nonce, title, members } => encoder.create_group(request, *nonce, title, members),
+            Question::ChangeMembers { conversation, change, users } => {
+                encoder.change_members(request, *conversation, *change, users)
+            }
+            Question::Members { conversation, after, limit } => {
+                encoder.members(request, *conversation, *after, (*limit).clamp(1, MEMBERS_PAGE_MAX as u16))
+            }
+            Question::Renew(token) => encoder.renew(request, token),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -35,10 +79,16 @@ pub(super) struct Commands {
 
 impl Commands {
     /// Queues a question; its answer comes with the id.
-    pub(super) fn push(&mut self, out: &mut Outlet, question: Question) -> RequestId {
+    pub(super) fn push(&mut self, out: &mut Outlet, mut question: Question) -> RequestId {
         self.last_id += 1;
         let id = RequestId(self.last_id);
-        if self.waiting.len() < COMMANDS_WAITING_MAX {
+        if let Question::CreateGroup { nonce, .. } = &mut question {
+            *nonce = out.random_id();
+        }
+        let refused = RequestError::Refused { code: ErrorCode::Malformed, retry_after_ms: 0 };
+        if !question.fits() {
+            out.event(ClientEvent::RequestFailed { request: id, error: refused });
+        } else if self.waiting.len() < COMMANDS_WAITING_MAX {
             self.waiting.push_back(Command { id, question, attempts: 0 });
         } else {
             out.event(ClientEvent::RequestFailed { request: id, error: RequestError::Full });
@@ -51,16 +101,7 @@ impl Commands {
             let Some(mut command) = self.waiting.pop_front() else { return };
             command.attempts += 1;
             let question = command.question.clone();
-            out.ask(Purpose::Command(command), |encoder, request| match &question {
-                Question::Resolve(handle) => encoder.resolve(request, handle),
-                Question::Open(conversation) => encoder.open(request, *conversation),
-                Question::OpenPeer(peer) => encoder.open_peer(request, *peer),
-                Question::History { conversation, from_seq, backward, limit } => {
-                    encoder.history(request, *conversation, *from_seq, *backward, *limit)
-                }
-                Question::List { after, limit } => encoder.list(request, *after, *limit),
-                Question::Renew(token) => encoder.renew(request, token),
-            });
+            out.ask(Purpose::Command(command), |encoder, request| question.encode(encoder, request));
         }
     }
 
@@ -88,15 +129,8 @@ pub(super) fn answered(out: &mut Outlet, command: &Command, answer: &Answer<'_>)
         (Question::Resolve(_), Answer::Resolved(resolved)) => {
             ClientEvent::Resolved { request, user: UserId(resolved.user()) }
         }
-        (Question::Open(_) | Question::OpenPeer(_), Answer::Opened(view)) => {
-            let opened = Opened {
-                conversation: id_of(view.conversation())?,
-                kind: view.kind(),
-                epoch: view.epoch(),
-                last_seq: view.last_seq(),
-                peer: peer_of(view.peer()),
-            };
-            ClientEvent::Opened { request, opened }
+        (Question::Open(_) | Question::OpenPeer(_) | Question::CreateGroup { .. }, Answer::Opened(view)) => {
+            ClientEvent::Opened { request, opened: Opened::of_view(view)? }
         }
         (Question::History { conversation, .. }, Answer::HistoryPage(view)) => {
             let messages = messages_of_page(view).map(|message| Message::of_view(*conversation, &message)).collect();
@@ -104,24 +138,24 @@ pub(super) fn answered(out: &mut Outlet, command: &Command, answer: &Answer<'_>)
             let page = HistoryPage { conversation: *conversation, messages, more, last_seq };
             ClientEvent::HistoryPage { request, page }
         }
-        (Question::List { .. }, Answer::Listed(view)) => {
-            let summary = |summary: trunkline_wire::message::schema::Summary<'_>| {
-                Ok(Summary {
-                    conversation: id_of(summary.conversation())?,
-                    kind: summary.kind(),
-                    peer: peer_of(summary.peer()),
-                    last_seq: summary.last_seq(),
-                })
-            };
-            let conversations = view.conversations().into_iter().flatten().map(summary).collect::<Result<_, _>>()?;
-            ClientEvent::Listed { request, page: ListPage { conversations, more: view.more() } }
+        (Question::List { .. }, Answer::Synced(view)) => {
+            let summaries = view.conversations().into_iter().flatten().map(|summary| Summary::of_view(&summary));
+            let page = ListPage { conversations: summaries.collect::<Result<_, _>>()?, more: view.more() };
+            ClientEvent::Listed { request, page }
+        }
+        (Question::ChangeMembers { .. }, Answer::MembersChanged(view)) => {
+            let seq = Some(number_of(view.seq())?).filter(|&seq| seq > 0);
+            ClientEvent::MembersChanged { request, conversation: id_of(view.conversation())?, seq }
+        }
+        (Question::Members { .. }, Answer::MembersPage(view)) => {
+            ClientEvent::MembersPage { request, page: MembersPage::of_view(view)? }
         }
         (Question::Renew(_), Answer::Renewed(view)) => {
             ClientEvent::Renewed { request, token_expires_ms: view.token_expires_ms() }
         }
         (_, Answer::Error(error)) => {
-            let code = ErrorCode::from_number(error.code()).unwrap_or(ErrorCode::Unsupported);
-            let error = RequestError::Refused { code, retry_after_ms: error.retry_after_ms() };
+            let error =
+                RequestError::Refused { code: code_of(error.code()), retry_after_ms: error.retry_after_ms() };
             ClientEvent::RequestFailed { request, error }
         }
         _ => return Err(Misbehaved),

@@ -3,105 +3,14 @@
 use std::fmt;
 
 use trunkline_wire::ids::{ConversationId, DeviceId, MessageId, UserId};
-use trunkline_wire::message::{ContentKind, ErrorCode, schema};
+use trunkline_wire::message::ErrorCode;
+
+use super::conversation::{ListPage, MembersPage, Opened, Summary};
+use super::message::{HistoryPage, Message};
 
 /// A command that gets an answer, as the client numbers it; never given twice in a process.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct RequestId(pub u64);
-
-/// A message of a conversation. It is one of the conversation's dense row of `seq` from 1.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Message {
-    /// Where it was said.
-    pub conversation: ConversationId,
-    /// Incarnation of the conversation's ordering; rises when a backup is restored.
-    pub epoch: u64,
-    /// Its number in the conversation.
-    pub seq: u64,
-    /// When it was accepted: milliseconds since 1970, never decreasing along `seq`.
-    pub ts_ms: u64,
-    /// Who said it.
-    pub sender: UserId,
-    /// On which device.
-    pub device: DeviceId,
-    /// The sender's name for it.
-    pub message_id: MessageId,
-    /// Number of a [`ContentKind`]; this version may not know it.
-    pub kind: u8,
-    /// What its kind says.
-    pub body: Vec<u8>,
-}
-
-impl Message {
-    /// The text, when it is one.
-    pub fn text(&self) -> Option<&str> {
-        (self.kind == ContentKind::Text as u8).then(|| std::str::from_utf8(&self.body).ok())?
-    }
-
-    pub(super) fn of_view(conversation: ConversationId, view: &schema::Message<'_>) -> Message {
-        Message {
-            conversation,
-            epoch: view.epoch(),
-            seq: view.seq(),
-            ts_ms: view.ts_ms(),
-            sender: UserId(view.sender()),
-            device: DeviceId(view.device()),
-            message_id: MessageId(view.message_id()),
-            kind: view.kind(),
-            body: view.body().map(|body| body.bytes().to_vec()).unwrap_or_default(),
-        }
-    }
-}
-
-/// State of a conversation when it was opened.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Opened {
-    /// Its id.
-    pub conversation: ConversationId,
-    /// Number of a `ConversationKind`.
-    pub kind: u8,
-    /// Incarnation of its ordering.
-    pub epoch: u64,
-    /// Seq of its newest message; 0: none.
-    pub last_seq: u64,
-    /// The other user, where there is one.
-    pub peer: Option<UserId>,
-}
-
-/// One of the user's conversations.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Summary {
-    /// Its id.
-    pub conversation: ConversationId,
-    /// Number of a `ConversationKind`.
-    pub kind: u8,
-    /// The other user, where there is one.
-    pub peer: Option<UserId>,
-    /// Seq of its newest message; 0: none.
-    pub last_seq: u64,
-}
-
-/// Part of a conversation, in ascending order.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct HistoryPage {
-    /// Whose messages they are.
-    pub conversation: ConversationId,
-    /// The messages.
-    pub messages: Vec<Message>,
-    /// Whether the direction asked for goes on behind this page.
-    pub more: bool,
-    /// Seq of the conversation's newest message.
-    pub last_seq: u64,
-}
-
-/// Some of the user's conversations, in order of their ids.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ListPage {
-    /// The conversations.
-    pub conversations: Vec<Summary>,
-    /// Whether there are more behind the last one.
-    pub more: bool,
-}
 
 /// Why a command has no answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -130,6 +39,17 @@ impl fmt::Display for RequestError {
 }
 
 impl std::error::Error for RequestError {}
+
+/// How far a user is in a conversation: the farthest of the user's devices.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UserReceipt {
+    /// Who.
+    pub user: UserId,
+    /// What came to a device of the user.
+    pub delivered_seq: u64,
+    /// What the user read; never above `delivered_seq`.
+    pub read_seq: u64,
+}
 
 /// What a client tells the program.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -161,6 +81,44 @@ pub enum ClientEvent {
     Synced,
     /// A message: each exactly once and in order of seq per conversation.
     Message(Message),
+    /// A conversation of the list is new, or not as it was: several changes may be told as one.
+    ConversationChanged(Summary),
+    /// A backup was restored on the server: the list no longer has this conversation.
+    ConversationRemoved {
+        /// Which.
+        conversation: ConversationId,
+    },
+    /// All that the user's list held at this position was told by the events before this one. [`super::State`] stores it
+    /// together with what it describes.
+    Position {
+        /// Number of a change of the user's list. It falls only when a backup was restored on the server.
+        position: u64,
+        /// The last seq that was told, of each conversation where that moved since the last such event.
+        places: Vec<(ConversationId, u64)>,
+    },
+    /// Users are farther in a conversation than they were. Watermarks never fall.
+    Receipts {
+        /// Where.
+        conversation: ConversationId,
+        /// Those whose watermarks rose.
+        users: Vec<UserReceipt>,
+    },
+    /// A user types.
+    Typing {
+        /// Where.
+        conversation: ConversationId,
+        /// Who.
+        user: UserId,
+        /// Until when that is worth showing, on the clock of the inputs.
+        until_ms: u64,
+    },
+    /// A user no longer types: the time is over, or a message came.
+    TypingEnded {
+        /// Where.
+        conversation: ConversationId,
+        /// Who.
+        user: UserId,
+    },
     /// Messages that exist no more, or not for this user, were passed over.
     Missed {
         /// Where.
@@ -229,7 +187,7 @@ pub enum ClientEvent {
         /// Whose handle it is.
         user: UserId,
     },
-    /// Answer to `open` and `open_peer`.
+    /// Answer to `open`, `open_peer` and `create_group`.
     Opened {
         /// The command.
         request: RequestId,
@@ -249,6 +207,22 @@ pub enum ClientEvent {
         request: RequestId,
         /// The conversations.
         page: ListPage,
+    },
+    /// Answer to `change_members`.
+    MembersChanged {
+        /// The command.
+        request: RequestId,
+        /// Where.
+        conversation: ConversationId,
+        /// Seq of the message that says so; `None`: there was nothing to change.
+        seq: Option<u64>,
+    },
+    /// Answer to `members`.
+    MembersPage {
+        /// The command.
+        request: RequestId,
+        /// The members.
+        page: MembersPage,
     },
     /// Answer to `renew`.
     Renewed {

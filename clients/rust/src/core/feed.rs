@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::event::Message;
+use super::message::Message;
 use crate::limits::REORDER_MESSAGES_MAX;
 
 /// A seq that came before those below it.
@@ -11,6 +11,15 @@ enum Slot {
     Message(Box<Message>),
     /// A message of this process that is told by `Sent` alone.
     Own,
+}
+
+impl Slot {
+    fn bytes(&self) -> usize {
+        match self {
+            Slot::Message(message) => message.body.len(),
+            Slot::Own => 0,
+        }
+    }
 }
 
 /// What to do with a message of a seq.
@@ -24,8 +33,33 @@ pub(super) enum Admission {
     Early,
 }
 
+/// Where a feed begins whose first seq is not known yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Start {
+    /// With the user's window.
+    Joined,
+    /// Behind what this device has reported as delivered.
+    Delivered,
+    /// With the first message that came.
+    First,
+}
+
+/// The end of the window of a member.
+pub(super) const NO_END: u64 = u64::MAX;
+
 #[derive(Debug)]
 pub(super) struct Feed {
+    /// Not known where to begin: messages wait, and `next` is the lowest seq that came.
+    pub(super) start: Option<Start>,
+    /// The user's window: below `joined` there is nothing for it (0: not known) ...
+    pub(super) joined: u64,
+    /// ... and nothing above `end`.
+    pub(super) end: u64,
+    /// The list knows what conversation this is, or nobody does.
+    pub(super) described: bool,
+    /// The highest seq that became an event, and how far the program has confirmed those.
+    pub(super) told: u64,
+    pub(super) confirmed: u64,
     /// The next seq to be delivered.
     pub(super) next: u64,
     /// Highest seq known to exist.
@@ -48,6 +82,12 @@ impl Feed {
     pub(super) fn new(next: u64, soft: bool) -> Feed {
         assert!(next > 0, "seq starts at 1");
         Feed {
+            start: None,
+            joined: 0,
+            end: NO_END,
+            described: false,
+            told: 0,
+            confirmed: 0,
             next,
             last: next - 1,
             epoch: 0,
@@ -60,11 +100,68 @@ impl Feed {
         }
     }
 
+    /// A feed of which a message came before it is known where it begins.
+    pub(super) fn unplaced(start: Start, seq: u64) -> Feed {
+        Feed { start: Some(start), ..Feed::new(seq, false) }
+    }
+
+    /// Whether messages are missing.
     pub(super) fn lags(&self) -> bool {
-        self.next <= self.last
+        self.start.is_some() || self.next <= self.last
+    }
+
+    /// Whether something is to be asked for.
+    pub(super) fn is_wanting(&self) -> bool {
+        self.lags() || !self.described
+    }
+
+    /// Whether everything up to a seq was delivered.
+    pub(super) fn has(&self, seq: u64) -> bool {
+        self.start.is_none() && self.next > seq
+    }
+
+    /// The conversation goes on at least up to this seq.
+    pub(super) fn saw(&mut self, seq: u64) {
+        self.last = self.last.max(seq.min(self.end));
+    }
+
+    /// It begins with this seq; gives what came already.
+    pub(super) fn place(&mut self, next: u64) -> Vec<Message> {
+        assert!(self.start.is_some() && next > 0);
+        self.start = None;
+        self.next = 0;
+        self.skip_to(next)
+    }
+
+    /// The server's word on the user's window; gives what follows without a gap where a later window begins.
+    pub(super) fn set_window(&mut self, joined: u64, end: u64) -> Vec<Message> {
+        if joined < self.joined {
+            return Vec::new();
+        }
+        let later = joined > self.joined && (self.joined > 0 || joined > self.end);
+        let again = joined > self.joined && self.start.is_none() && self.next < joined;
+        // Within one window the user leaves once.
+        self.end = if later { end } else { end.min(self.end) };
+        self.joined = joined;
+        self.last = self.last.min(self.end);
+        if again { self.skip_to(joined) } else { Vec::new() }
+    }
+
+    /// The message with this seq takes the user out.
+    pub(super) fn leave(&mut self, seq: u64) {
+        if self.end != NO_END || seq < self.joined {
+            return;
+        }
+        self.end = seq;
+        self.last = self.last.min(seq);
+        let behind = self.early.split_off(&(seq + 1));
+        self.early_bytes -= behind.values().map(Slot::bytes).sum::<usize>();
     }
 
     pub(super) fn admit(&self, seq: u64) -> Admission {
+        if self.start.is_some() {
+            return if self.early.contains_key(&seq) { Admission::Duplicate } else { Admission::Early };
+        }
         match seq.cmp(&self.next) {
             std::cmp::Ordering::Less => Admission::Duplicate,
             std::cmp::Ordering::Equal => Admission::Next,
@@ -82,7 +179,7 @@ impl Feed {
         self.early_bytes += message.as_ref().map_or(0, |message| message.body.len());
         let slot = message.map_or(Slot::Own, |message| Slot::Message(Box::new(message)));
         self.early.insert(seq, slot);
-        self.last = self.last.max(seq);
+        self.saw(seq);
     }
 
     /// An early message turns out to be ours, as one adopted from another process; gives its bytes.
@@ -99,6 +196,16 @@ impl Feed {
         self.early_bytes = 0;
     }
 
+    /// The program has confirmed everything up to `seq`.
+    pub(super) fn confirm(&mut self, seq: u64) {
+        self.confirmed = self.confirmed.max(seq);
+    }
+
+    /// Whether the program has yet to confirm something.
+    pub(super) fn is_unconfirmed(&self) -> bool {
+        self.told > self.confirmed
+    }
+
     /// `next` is delivered: gives what now follows without a gap.
     pub(super) fn advance(&mut self) -> Vec<Message> {
         self.next += 1;
@@ -113,11 +220,8 @@ impl Feed {
         self.next = next;
         self.last = self.last.max(next - 1);
         let behind = self.early.split_off(&next);
-        for slot in std::mem::replace(&mut self.early, behind).into_values() {
-            if let Slot::Message(message) = slot {
-                self.early_bytes -= message.body.len();
-            }
-        }
+        let passed = std::mem::replace(&mut self.early, behind);
+        self.early_bytes -= passed.values().map(Slot::bytes).sum::<usize>();
         self.follow_on()
     }
 
@@ -142,6 +246,7 @@ impl Feed {
     /// A backup was restored: what was delivered from `next` on is no more.
     pub(super) fn rewind(&mut self, next: u64, epoch: u64) {
         (self.next, self.last, self.epoch) = (next, next - 1, epoch);
+        (self.told, self.confirmed) = (self.told.min(next - 1), self.confirmed.min(next - 1));
         self.early.clear();
         self.early_bytes = 0;
     }

@@ -1,8 +1,6 @@
 //! What a client is told at the start.
 
-use std::collections::BTreeMap;
-
-use trunkline_wire::ids::ConversationId;
+use super::state::State;
 
 /// What a client is told at the start.
 #[derive(Clone, Debug)]
@@ -21,15 +19,19 @@ pub struct Options {
     pub seed: [u8; 32],
 }
 
-/// Which messages become events.
+/// Which messages become events, and what of the user's list is known at the start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Follow {
-    /// None: for programs that only send or ask.
+    /// None, and no list: for programs that only send or ask.
     Nothing,
     /// Those that come after the first connection.
     FromNow,
-    /// All, from the first message of each conversation.
+    /// All that this user may see, from the first message of each conversation.
     FromStart,
-    /// Those behind the given seq of each conversation, and all of conversations not named.
-    Behind(BTreeMap<ConversationId, u64>),
+    /// Those that the program does not have yet: behind its places, and all of conversations that it does not know.
+    Behind(State),
+    /// Those that this device has not confirmed with `mark_delivered`, as far as the server was told: for programs that
+    /// store nothing. A device of which the server knows nothing begins now. The list of conversations holds only those
+    /// that changed since.
+    Stored,
 }

@@ -9,15 +9,17 @@ use trunkline_wire::limits::REQUESTS_OUTSTANDING_MAX;
 use trunkline_wire::message::{Encoded, Encoder};
 
 use super::commands::Command;
-use super::event::{ClientEvent, Message};
+use super::event::ClientEvent;
+use super::message::Message;
+use super::reporting::Report;
 use crate::limits::{REQUEST_TIMEOUT_MS, RETRY_FIRST_MS, RETRY_MAX_MS};
 
 /// What a request was sent for.
 #[derive(Debug)]
 pub(super) enum Purpose {
     Hello,
-    /// The user's conversations, to catch up.
-    List,
+    /// What changed in the user's list.
+    Sync,
     /// A conversation's numbers, before sending there.
     OpenToSend(ConversationId),
     /// Messages by number and id.
@@ -26,6 +28,11 @@ pub(super) enum Purpose {
     LookUp(ConversationId),
     /// A gap, from this seq on.
     CatchUp(ConversationId, u64),
+    /// What conversation it is of which a message came.
+    Describe(ConversationId),
+    /// How far the program is.
+    Report(Report),
+    Typing,
     Command(Command),
 }
 
@@ -49,6 +56,8 @@ pub(super) struct Outlet {
     pub(super) events: VecDeque<ClientEvent>,
     /// Own messages that became durable, for their place among the others.
     pub(super) own: Vec<Message>,
+    /// Conversations that go on from an earlier seq, for what is known of their numbers.
+    pub(super) rewound: Vec<(ConversationId, u64)>,
     encoder: Encoder,
     /// By wire number, which grows over all connections: an answer of an earlier one fits no request.
     outstanding: BTreeMap<u32, Outstanding>,
@@ -63,6 +72,7 @@ impl Outlet {
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             own: Vec::new(),
+            rewound: Vec::new(),
             encoder: Encoder::new(),
             outstanding: BTreeMap::new(),
             last_request: 0,
@@ -82,7 +92,8 @@ impl Outlet {
     }
 
     pub(super) fn catching_up(&self) -> usize {
-        self.outstanding.values().filter(|request| matches!(request.purpose, Purpose::CatchUp(..))).count()
+        let is_of_these = |purpose: &Purpose| matches!(purpose, Purpose::CatchUp(..) | Purpose::Describe(_));
+        self.outstanding.values().filter(|request| is_of_these(&request.purpose)).count()
     }
 
     /// Sends a request.
@@ -121,13 +132,18 @@ impl Outlet {
         base_ms + below(&mut self.rng, base_ms / 2 + 1)
     }
 
-    pub(super) fn message_id(&mut self) -> MessageId {
+    /// A number that nothing else has, and not 0.
+    pub(super) fn random_id(&mut self) -> u64 {
         loop {
             let id = self.rng.next_u64();
             if id != 0 {
-                return MessageId(id);
+                return id;
             }
         }
+    }
+
+    pub(super) fn message_id(&mut self) -> MessageId {
+        MessageId(self.random_id())
     }
 }
 

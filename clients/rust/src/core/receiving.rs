@@ -1,78 +1,111 @@
-//! Follows the user's conversations: pushed messages, their duplicates and gaps, and what was missed while away.
+//! Follows the user's conversations: pushed messages, their duplicates and gaps, and where in all of it the program is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use trunkline_wire::ids::ConversationId;
-use trunkline_wire::message::{ErrorCode, messages_of_page, schema};
+use trunkline_wire::ids::{ConversationId, UserId};
+use trunkline_wire::message::schema;
 
-use super::event::{ClientEvent, Message};
-use super::feed::{Admission, Feed};
+use super::event::ClientEvent;
+use super::feed::{Admission, Feed, NO_END, Start};
+use super::list::List;
+use super::message::{Message, Turn, turn_of};
 use super::options::Follow;
 use super::outlet::{Outlet, Purpose};
-use super::views::{Judgement, Misbehaved, code_of, id_of, judge, number_of, seq_of};
-use crate::limits::{
-    CATCH_UP_REQUESTS_MAX, EVENTS_WAITING_MAX, FEEDS_MAX, GAP_GRACE_MS, PAGE_CONVERSATIONS, PAGE_MESSAGES,
-    REORDER_BYTES_MAX,
-};
+use super::progress::Progress;
+use super::state::State;
+use super::syncing::Syncing;
+use super::views::{Misbehaved, seq_of};
+use crate::limits::{EVENTS_WAITING_MAX, FEEDS_MAX, GAP_GRACE_MS, PAGE_CONVERSATIONS, REORDER_BYTES_MAX};
 
-/// The list of conversations, read anew on each connection.
+/// Which messages are told: [`Follow`] without its state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Listing {
-    /// The next page starts behind this conversation.
-    Due {
-        after: Option<ConversationId>,
-        at_ms: u64,
-    },
-    Asked {
-        after: Option<ConversationId>,
-    },
-    Done,
+pub(super) enum Mode {
+    Nothing,
+    FromNow,
+    /// From the start, or from where the program was.
+    All,
+    Stored,
 }
 
 pub(super) struct Receiving {
-    follow: Follow,
+    pub(super) mode: Mode,
     echo_own: bool,
-    feeds: BTreeMap<ConversationId, Feed>,
-    /// Feeds that miss messages.
-    lagging: BTreeSet<ConversationId>,
-    last_served: Option<ConversationId>,
+    /// Who this is, once a server said so.
+    pub(super) me: Option<UserId>,
+    pub(super) feeds: BTreeMap<ConversationId, Feed>,
+    /// Feeds of which something is to be asked for.
+    pub(super) wanting: BTreeSet<ConversationId>,
+    pub(super) last_served: Option<ConversationId>,
     early_bytes: usize,
-    listing: Listing,
-    /// A list was read to its end: what is not known now is new since.
-    listed_once: bool,
-    list_failures: u32,
+    pub(super) list: List,
+    pub(super) syncing: Syncing,
+    /// Of the list's changes: up to where all is told, and up to where the program has confirmed all.
+    pub(super) told: Progress,
+    confirmed: Progress,
+    /// The last position that became an event, and the feeds that did something since.
+    announced: u64,
+    moved: BTreeSet<ConversationId>,
+    /// Conversations with messages that the program has not confirmed.
+    unconfirmed: BTreeSet<ConversationId>,
     synced: bool,
 }
 
 impl Receiving {
     pub(super) fn new(follow: Follow, echo_own: bool) -> Receiving {
+        let (mode, state) = match follow {
+            Follow::Nothing => (Mode::Nothing, State::default()),
+            Follow::FromNow => (Mode::FromNow, State::default()),
+            Follow::FromStart => (Mode::All, State::default()),
+            Follow::Behind(state) => (Mode::All, state),
+            Follow::Stored => (Mode::Stored, State::default()),
+        };
+        let position = state.position.min(1 << 62);
         let mut receiving = Receiving {
+            mode,
             echo_own,
-            feeds: BTreeMap::new(),
-            lagging: BTreeSet::new(),
+            me: None,
+            feeds: state.places.iter().map(|(&id, &seq)| (id, Feed::new(seq.min(1 << 62) + 1, false))).collect(),
+            wanting: BTreeSet::new(),
             last_served: None,
             early_bytes: 0,
-            listing: Listing::Due { after: None, at_ms: 0 },
-            listed_once: false,
-            list_failures: 0,
+            list: List::from_stored(state.conversations.into_values()),
+            syncing: Syncing::new((mode != Mode::Stored).then_some(position)),
+            told: Progress::starting_at(position),
+            confirmed: Progress::starting_at(position),
+            announced: position,
+            moved: BTreeSet::new(),
+            unconfirmed: BTreeSet::new(),
             synced: false,
-            follow: Follow::Nothing,
         };
-        if let Follow::Behind(places) = &follow {
-            let feeds = places.iter().map(|(&id, &seq)| (id, Feed::new(seq.min(1 << 62) + 1, false)));
-            receiving.feeds = feeds.collect();
+        receiving.list.heard_of(position);
+        for (&conversation, feed) in &mut receiving.feeds {
+            if let Some(summary) = receiving.list.find(conversation) {
+                feed.described = true;
+                feed.set_window(summary.joined_seq.clamp(1, 1 << 62), summary.left_seq.unwrap_or(NO_END));
+                feed.saw(summary.last_seq.min(1 << 62));
+            }
+            if feed.is_wanting() {
+                receiving.wanting.insert(conversation);
+            }
         }
-        receiving.follow = follow;
         receiving
     }
 
-    fn follows(&self) -> bool {
-        self.follow != Follow::Nothing
+    pub(super) fn follows(&self) -> bool {
+        self.mode != Mode::Nothing
     }
 
     /// The last delivered seq of each conversation.
     pub(super) fn positions(&self) -> impl Iterator<Item = (ConversationId, u64)> {
-        self.feeds.iter().map(|(&id, feed)| (id, feed.next - 1))
+        self.feeds.iter().filter(|(_, feed)| feed.start.is_none()).map(|(&id, feed)| (id, feed.next - 1))
+    }
+
+    pub(super) fn state(&self) -> State {
+        State {
+            position: self.told.position(),
+            places: self.positions().collect(),
+            conversations: self.list.iter().map(|summary| (summary.conversation, summary.clone())).collect(),
+        }
     }
 
     pub(super) fn disconnect(&mut self) {
@@ -80,8 +113,7 @@ impl Receiving {
         for feed in self.feeds.values_mut() {
             (feed.fetching, feed.due_ms, feed.failures) = (false, 0, 0);
         }
-        self.listing = Listing::Due { after: None, at_ms: 0 };
-        self.list_failures = 0;
+        self.syncing.disconnect();
         self.synced = false;
     }
 
@@ -98,40 +130,26 @@ impl Receiving {
         }
         let seq = seq_of(view.seq())?;
         self.rewind(out, conversation, view.epoch(), seq);
+        self.feed(conversation, seq)?;
+        self.turn(out, conversation, seq, view);
+        self.list.advance(conversation, seq);
         let full = out.events.len() >= EVENTS_WAITING_MAX;
-        let feed = self.feed(conversation, seq)?;
+        let Some(feed) = self.feeds.get_mut(&conversation) else { return Ok(()) };
         feed.epoch = feed.epoch.max(view.epoch());
-        if feed.soft && seq < feed.next {
+        if (feed.soft || feed.start.is_some()) && seq < feed.next {
             feed.next = seq;
         }
         feed.soft = false;
         if feed.admit(seq) != Admission::Duplicate {
             if full {
-                feed.last = feed.last.max(seq);
+                feed.saw(seq);
             } else {
                 let message = Message::of_view(conversation, view);
-                self.accept(out, seq, conversation, self.shown(own).then_some(message));
+                self.accept(out, seq, conversation, (self.echo_own || !own).then_some(message));
             }
         }
-        self.look_for_gap(conversation, out.now_ms + GAP_GRACE_MS);
+        self.note(conversation, out.now_ms + GAP_GRACE_MS);
         Ok(())
-    }
-
-    /// A conversation was opened. While the first list is read, that is the earlier sight of where the present begins.
-    pub(super) fn opened(&mut self, out: &Outlet, conversation: ConversationId, last_seq: u64) {
-        if self.follow != Follow::FromNow || self.feeds.len() >= FEEDS_MAX {
-            return;
-        }
-        let next = last_seq + 1;
-        if !self.listed_once {
-            self.feeds.entry(conversation).or_insert_with(|| Feed::new(next, true));
-        }
-        if let Some(feed) = self.feeds.get_mut(&conversation)
-            && feed.soft
-        {
-            feed.next = feed.next.min(next);
-            self.look_for_gap(conversation, out.now_ms + GAP_GRACE_MS);
-        }
     }
 
     /// Messages of ours are durable.
@@ -153,7 +171,9 @@ impl Receiving {
     fn sent_one(&mut self, out: &mut Outlet, message: Message) -> Result<(), Misbehaved> {
         let (conversation, seq, echo_own) = (message.conversation, seq_of(message.seq)?, self.echo_own);
         self.rewind(out, conversation, message.epoch, seq);
-        let feed = self.feed(conversation, seq)?;
+        self.feed(conversation, seq)?;
+        self.list.advance(conversation, seq);
+        let Some(feed) = self.feeds.get_mut(&conversation) else { return Ok(()) };
         feed.epoch = feed.epoch.max(message.epoch);
         // The original answer to something sent long before this session.
         if feed.soft && seq < feed.next {
@@ -162,39 +182,113 @@ impl Receiving {
         if feed.admit(seq) != Admission::Duplicate {
             self.accept(out, seq, conversation, echo_own.then_some(message));
         }
-        self.look_for_gap(conversation, out.now_ms + GAP_GRACE_MS);
+        self.note(conversation, out.now_ms + GAP_GRACE_MS);
         Ok(())
     }
 
-    fn shown(&self, own: bool) -> bool {
-        self.echo_own || !own
+    /// Sees to it that a conversation has a feed, of which this seq came.
+    fn feed(&mut self, conversation: ConversationId, seq: u64) -> Result<(), Misbehaved> {
+        if self.feeds.contains_key(&conversation) {
+            return Ok(());
+        }
+        let (once, done) = (self.syncing.listed_once(), self.syncing.is_done());
+        let mut feed = match self.mode {
+            Mode::FromNow if !once => Feed::new(seq, false),
+            // Nothing came before it: what is not in a list that was read to its end has begun since.
+            _ if seq == 1 => Feed::new(seq, false),
+            Mode::Stored if done => Feed::new(seq, false),
+            Mode::Stored => Feed::unplaced(Start::First, seq),
+            Mode::FromNow | Mode::All | Mode::Nothing => Feed::unplaced(Start::Joined, seq),
+        };
+        feed.described = self.list.contains(conversation);
+        self.add(conversation, feed)
     }
 
-    /// The feed of a conversation, which starts at `seq` if it is new and only the present counts.
-    fn feed(&mut self, conversation: ConversationId, seq: u64) -> Result<&mut Feed, Misbehaved> {
-        if self.feeds.len() >= FEEDS_MAX && !self.feeds.contains_key(&conversation) {
+    pub(super) fn add(&mut self, conversation: ConversationId, feed: Feed) -> Result<(), Misbehaved> {
+        if self.feeds.len().max(self.list.len()) >= FEEDS_MAX {
             return Err(Misbehaved);
         }
-        let start = match self.follow {
-            Follow::FromNow => seq,
-            Follow::FromStart | Follow::Behind(_) | Follow::Nothing => 1,
-        };
-        Ok(self.feeds.entry(conversation).or_insert_with(|| Feed::new(start, false)))
+        self.feeds.insert(conversation, feed);
+        Ok(())
+    }
+
+    /// A conversation is none of the user's.
+    pub(super) fn remove(&mut self, conversation: ConversationId) {
+        let feed = self.feeds.remove(&conversation);
+        self.early_bytes -= feed.map_or(0, |feed| feed.early_bytes);
+    }
+
+    /// Whether messages of this process are told in their place.
+    pub(super) fn echoes(&self) -> bool {
+        self.echo_own
+    }
+
+    /// What a message means for the user's window.
+    pub(super) fn turn(&mut self, out: &mut Outlet, conversation: ConversationId, seq: u64, view: &schema::Message<'_>) {
+        let turn = self.me.and_then(|me| turn_of(view, me));
+        let Some(feed) = self.feeds.get_mut(&conversation) else { return };
+        let behind = seq > feed.end;
+        if !behind && turn.is_none() {
+            return;
+        }
+        if behind {
+            // Only members get messages: it joined again, if not here then before.
+            feed.end = NO_END;
+        }
+        match turn {
+            Some(Turn::Joins) if behind => {
+                self.change(out, conversation, |feed| feed.set_window(seq, NO_END));
+            }
+            Some(Turn::Leaves) => self.change(out, conversation, |feed| {
+                feed.leave(seq);
+                Vec::new()
+            }),
+            Some(Turn::Joins) | None => {}
+        }
+        self.show_window(conversation);
+    }
+
+    /// As [`Receiving::turn`], for a message of a page that begins with what this user may see.
+    pub(super) fn turn_of_page(
+        &mut self,
+        out: &mut Outlet,
+        conversation: ConversationId,
+        seq: u64,
+        view: &schema::Message<'_>,
+    ) {
+        let Some(feed) = self.feeds.get(&conversation) else { return };
+        let joins = || self.me.and_then(|me| turn_of(view, me)) == Some(Turn::Joins);
+        if seq > feed.next && seq > feed.joined && joins() {
+            // Before it the user was no member: nothing is lost there.
+            self.change(out, conversation, |feed| {
+                feed.end = NO_END;
+                feed.set_window(seq, NO_END)
+            });
+            self.show_window(conversation);
+        }
+        self.turn(out, conversation, seq, view);
+    }
+
+    /// The list says of the window what the feed knows.
+    pub(super) fn show_window(&mut self, conversation: ConversationId) {
+        let Some(feed) = self.feeds.get(&conversation) else { return };
+        let listed = self.list.find(conversation).map_or(0, |summary| summary.joined_seq);
+        self.list.set_window(conversation, feed.joined.max(listed), (feed.end != NO_END).then_some(feed.end));
     }
 
     /// Takes a message that is no duplicate; `None` is one of ours that is not shown.
-    fn accept(&mut self, out: &mut Outlet, seq: u64, conversation: ConversationId, message: Option<Message>) {
+    pub(super) fn accept(&mut self, out: &mut Outlet, seq: u64, conversation: ConversationId, message: Option<Message>) {
         let Some(feed) = self.feeds.get_mut(&conversation) else { return };
         self.early_bytes -= feed.early_bytes;
         if feed.admit(seq) == Admission::Next {
-            message.into_iter().for_each(|message| out.event(ClientEvent::Message(message)));
-            feed.advance().into_iter().for_each(|message| out.event(ClientEvent::Message(message)));
+            let followed = feed.advance();
+            tell(out, feed, message.into_iter().chain(followed));
         } else {
             let bytes = message.as_ref().map_or(0, |message| message.body.len());
             if feed.is_full() || self.early_bytes + feed.early_bytes + bytes > REORDER_BYTES_MAX {
                 feed.drop_messages();
                 feed.due_ms = feed.due_ms.min(out.now_ms);
-                feed.last = feed.last.max(seq);
+                feed.saw(seq);
             }
             if message.is_none() || !feed.is_full() && self.early_bytes + bytes <= REORDER_BYTES_MAX {
                 feed.keep(seq, message);
@@ -203,26 +297,78 @@ impl Receiving {
         self.early_bytes += feed.early_bytes;
     }
 
+    /// Changes a feed, and tells what that lets through.
+    pub(super) fn change(
+        &mut self,
+        out: &mut Outlet,
+        conversation: ConversationId,
+        change: impl FnOnce(&mut Feed) -> Vec<Message>,
+    ) {
+        let Some(feed) = self.feeds.get_mut(&conversation) else { return };
+        self.early_bytes -= feed.early_bytes;
+        let followed = change(feed);
+        tell(out, feed, followed.into_iter());
+        self.early_bytes += feed.early_bytes;
+    }
+
     /// A higher epoch at a seq that was delivered: the server's history was replaced from there on, at the latest.
     fn rewind(&mut self, out: &mut Outlet, conversation: ConversationId, epoch: u64, seq: u64) {
         let Some(feed) = self.feeds.get_mut(&conversation) else { return };
-        if feed.epoch != 0 && epoch > feed.epoch && seq < feed.next {
+        if feed.start.is_none() && feed.epoch != 0 && epoch > feed.epoch && seq < feed.next {
             self.early_bytes -= feed.early_bytes;
             feed.rewind(seq, epoch);
+            self.list.rewind(conversation, seq - 1);
+            out.rewound.push((conversation, seq));
             out.event(ClientEvent::Rewound { conversation, epoch, seq });
         }
     }
 
-    /// Notes whether the feed misses messages, and when they are to be asked for.
-    fn look_for_gap(&mut self, conversation: ConversationId, due_ms: u64) {
-        let Some(feed) = self.feeds.get_mut(&conversation) else { return };
-        if !feed.lags() {
-            self.lagging.remove(&conversation);
+    /// A feed did something: notes what it misses, when that is to be asked for, and how far it is.
+    pub(super) fn note(&mut self, conversation: ConversationId, due_ms: u64) {
+        let Some(feed) = self.feeds.get_mut(&conversation) else {
+            self.wanting.remove(&conversation);
+            self.unconfirmed.remove(&conversation);
+            self.told.reached(conversation, u64::MAX);
+            self.confirmed.reached(conversation, u64::MAX);
+            return;
+        };
+        if !feed.is_wanting() {
+            self.wanting.remove(&conversation);
             feed.failures = 0;
-        } else if self.lagging.insert(conversation) {
+        } else if self.wanting.insert(conversation) {
             feed.due_ms = due_ms;
         } else if feed.failures == 0 {
             feed.due_ms = feed.due_ms.min(due_ms);
+        }
+        let done = if feed.lags() { feed.next - 1 } else { u64::MAX };
+        if feed.start.is_none() {
+            self.moved.insert(conversation);
+            self.told.reached(conversation, done);
+        }
+        if feed.is_unconfirmed() {
+            self.unconfirmed.insert(conversation);
+        } else {
+            self.unconfirmed.remove(&conversation);
+        }
+        self.confirmed.reached(conversation, if feed.is_unconfirmed() { feed.confirmed } else { u64::MAX });
+    }
+
+    /// The program has confirmed all messages up to a seq; gives up to where nothing is unconfirmed.
+    pub(super) fn confirm(&mut self, conversation: ConversationId, seq: u64) -> u64 {
+        let Some(feed) = self.feeds.get_mut(&conversation).filter(|feed| feed.start.is_none()) else { return seq };
+        feed.confirm(seq.min(feed.next - 1));
+        // Behind what was told there are only messages of ours that are not shown.
+        let all = feed.told > 0 && !feed.is_unconfirmed();
+        let confirmed = if all { feed.next - 1 } else { seq.min(feed.last) };
+        self.note(conversation, 0);
+        confirmed
+    }
+
+    /// Up to which position the program has confirmed everything; 0 where that says nothing about what came before it.
+    pub(super) fn confirmed_position(&self) -> u64 {
+        match self.mode {
+            Mode::All | Mode::Stored => self.confirmed.position(),
+            Mode::Nothing | Mode::FromNow => 0,
         }
     }
 
@@ -231,205 +377,66 @@ impl Receiving {
         if !self.follows() {
             return;
         }
-        if let Listing::Due { after, at_ms } = self.listing
-            && at_ms <= out.now_ms
-            && out.has_room()
+        let feeds = &self.feeds;
+        let known = |conversation, seq| feeds.get(&conversation).is_some_and(|feed: &Feed| feed.has(seq));
+        self.syncing.judge(out, known);
+        self.list.heard_of(self.syncing.position());
+        if out.has_room()
+            && let Some((position, below)) = self.syncing.ask(out.now_ms)
         {
-            self.listing = Listing::Asked { after };
-            out.ask(Purpose::List, |encoder, request| encoder.list(request, after, PAGE_CONVERSATIONS));
+            out.ask(Purpose::Sync, |encoder, request| encoder.sync(request, position, below, PAGE_CONVERSATIONS));
         }
         self.fetch(out);
-        if self.listing == Listing::Done && self.lagging.is_empty() && !self.synced {
+    }
+
+    /// Works out where the program is, and tells what is to be told, while there is room.
+    pub(super) fn tell(&mut self, out: &mut Outlet) {
+        let position = self.syncing.position();
+        if self.told.is_ready_for(position) {
+            let lagging = |id: &ConversationId| self.feeds.get(id).filter(|feed| feed.lags()).map(|feed| (*id, feed.last));
+            self.told.aim_at(position, self.wanting.iter().filter_map(lagging));
+        }
+        if self.confirmed.is_ready_for(self.told.position()) {
+            let told = |id: &ConversationId| self.feeds.get(id).map(|feed| (*id, feed.told));
+            self.confirmed.aim_at(self.told.position(), self.unconfirmed.iter().filter_map(told));
+        }
+        self.list.tell(out);
+        if self.list.is_told() && self.told.position() != self.announced && out.events.len() < EVENTS_WAITING_MAX {
+            self.announced = self.told.position();
+            let place = |id| self.feeds.get(&id).map(|feed| (id, feed.next - 1));
+            let places = std::mem::take(&mut self.moved).into_iter().filter_map(place).collect();
+            out.event(ClientEvent::Position { position: self.announced, places });
+        }
+        let is_all_told = self.syncing.is_done() && self.wanting.is_empty() && self.list.is_told();
+        if self.follows() && is_all_told && !self.synced {
             self.synced = true;
             out.event(ClientEvent::Synced);
         }
     }
 
-    fn fetch(&mut self, out: &mut Outlet) {
-        let room = |out: &Outlet| {
-            out.has_room() && out.catching_up() < CATCH_UP_REQUESTS_MAX && out.events.len() < EVENTS_WAITING_MAX / 2
-        };
-        if self.lagging.is_empty() || !room(out) {
-            return;
-        }
-        let due =
-            |id: &&ConversationId| self.feeds.get(*id).is_some_and(|feed| !feed.fetching && feed.due_ms <= out.now_ms);
-        let (mut behind, before): (Vec<ConversationId>, Vec<ConversationId>) =
-            self.lagging.iter().filter(due).partition(|id| self.last_served.is_none_or(|last| **id > last));
-        behind.extend(before);
-        for conversation in behind {
-            if !room(out) {
-                return;
-            }
-            let Some(feed) = self.feeds.get_mut(&conversation) else { continue };
-            feed.fetching = true;
-            self.last_served = Some(conversation);
-            let from_seq = feed.next;
-            out.ask(Purpose::CatchUp(conversation, from_seq), |encoder, request| {
-                encoder.history(request, conversation, from_seq, false, PAGE_MESSAGES)
-            });
-        }
+    /// Whether something is to be told for which there is room now.
+    pub(super) fn has_news(&self, out: &Outlet) -> bool {
+        let position = self.told.position() != self.announced && self.list.is_told();
+        self.list.has_news(out) || position && out.events.len() < EVENTS_WAITING_MAX
     }
 
-    /// Whether messages wait only for events to be taken.
-    pub(super) fn waits_for_room(&self, out: &Outlet) -> bool {
-        out.events.len() >= EVENTS_WAITING_MAX / 2 && !self.lagging.is_empty()
-    }
-
-    /// A page of the list.
-    pub(super) fn listed(&mut self, out: &mut Outlet, page: &schema::Listed<'_>) -> Result<(), Misbehaved> {
-        let Listing::Asked { after } = self.listing else { return Err(Misbehaved) };
-        self.list_failures = 0;
-        let mut end = after;
-        for summary in page.conversations().into_iter().flatten() {
-            let conversation = id_of(summary.conversation())?;
-            if end.is_some_and(|end| conversation <= end) {
-                return Err(Misbehaved);
-            }
-            end = Some(conversation);
-            let last_seq = number_of(summary.last_seq())?;
-            self.listed_conversation(out, conversation, last_seq)?;
-        }
-        if page.more() {
-            if end == after {
-                return Err(Misbehaved);
-            }
-            self.listing = Listing::Due { after: end, at_ms: 0 };
-        } else {
-            self.listing = Listing::Done;
-            self.listed_once = true;
-        }
-        Ok(())
-    }
-
-    fn listed_conversation(
-        &mut self,
-        out: &mut Outlet,
-        conversation: ConversationId,
-        last_seq: u64,
-    ) -> Result<(), Misbehaved> {
-        let is_baseline = self.follow == Follow::FromNow && !self.listed_once;
-        if self.feeds.len() >= FEEDS_MAX && !self.feeds.contains_key(&conversation) {
-            return Err(Misbehaved);
-        }
-        let feed = self
-            .feeds
-            .entry(conversation)
-            .or_insert_with(|| if is_baseline { Feed::new(last_seq + 1, true) } else { Feed::new(1, false) });
-        feed.last = feed.last.max(last_seq);
-        self.look_for_gap(conversation, out.now_ms);
-        Ok(())
-    }
-
-    pub(super) fn list_failed(&mut self, out: &mut Outlet, error: &schema::Error<'_>) -> Result<(), Misbehaved> {
-        let Listing::Asked { after } = self.listing else { return Err(Misbehaved) };
-        if judge(code_of(error.code())) != Judgement::Later {
-            self.listing = Listing::Done;
-            return Ok(());
-        }
-        let at_ms = out.now_ms + out.retry_after(error.retry_after_ms(), self.list_failures);
-        self.list_failures = self.list_failures.saturating_add(1);
-        self.listing = Listing::Due { after, at_ms };
-        Ok(())
-    }
-
-    /// A page of what was missing from `from_seq` on. `own` tells which of its messages wait for their answer.
-    pub(super) fn caught_up(
-        &mut self,
-        out: &mut Outlet,
-        (conversation, from_seq): (ConversationId, u64),
-        page: &schema::HistoryPage<'_>,
-        mut own: impl FnMut(&schema::Message<'_>) -> bool,
-    ) -> Result<(), Misbehaved> {
-        let feed = self.feeds.get_mut(&conversation).ok_or(Misbehaved)?;
-        feed.fetching = false;
-        if feed.next < from_seq {
-            // It was rewound since: this speaks of other messages than those now missing.
-            self.look_for_gap(conversation, out.now_ms);
-            return Ok(());
-        }
-        let (mut expected, mut messages) = (from_seq, 0);
-        for view in messages_of_page(page) {
-            let seq = seq_of(view.seq())?;
-            if seq < expected {
-                return Err(Misbehaved);
-            }
-            // The page is the server's word on everything from `from_seq` to its last message.
-            self.pass_over(out, conversation, seq);
-            let feed = self.feeds.get_mut(&conversation).ok_or(Misbehaved)?;
-            feed.epoch = feed.epoch.max(view.epoch());
-            let shown = self.echo_own || !own(&view);
-            if feed.admit(seq) == Admission::Next {
-                let message = shown.then(|| Message::of_view(conversation, &view));
-                self.accept(out, seq, conversation, message);
-            }
-            (expected, messages) = (seq + 1, messages + 1);
-        }
-        let last_seq = number_of(page.last_seq())?;
-        if messages == 0 && last_seq >= from_seq {
-            self.pass_over(out, conversation, last_seq + 1);
-        }
-        let feed = self.feeds.get_mut(&conversation).ok_or(Misbehaved)?;
-        let restored = feed.epoch != 0 && page.epoch() > feed.epoch;
-        feed.last = if restored { last_seq.max(feed.next - 1) } else { feed.last.max(last_seq) };
-        if feed.next > from_seq {
-            (feed.failures, feed.due_ms) = (0, out.now_ms);
-        } else {
-            self.put_off(out, conversation, 0);
-        }
-        self.look_for_gap(conversation, out.now_ms);
-        Ok(())
-    }
-
-    /// Nothing below `next` is to be had any more.
-    fn pass_over(&mut self, out: &mut Outlet, conversation: ConversationId, next: u64) {
-        let Some(feed) = self.feeds.get_mut(&conversation) else { return };
-        self.early_bytes -= feed.early_bytes;
-        while feed.next < next {
-            let to_seq = feed.first_early().map_or(next, |early| early.min(next)) - 1;
-            if to_seq >= feed.next {
-                out.event(ClientEvent::Missed { conversation, from_seq: feed.next, to_seq });
-            }
-            let messages = feed.skip_to(to_seq + 1);
-            messages.into_iter().for_each(|message| out.event(ClientEvent::Message(message)));
-        }
-        self.early_bytes += feed.early_bytes;
-    }
-
-    fn put_off(&mut self, out: &mut Outlet, conversation: ConversationId, asked_ms: u32) {
-        let Some(feed) = self.feeds.get_mut(&conversation) else { return };
-        feed.due_ms = out.now_ms + out.retry_after(asked_ms, feed.failures);
-        feed.failures = feed.failures.saturating_add(1);
-    }
-
-    pub(super) fn catch_up_failed(
-        &mut self,
-        out: &mut Outlet,
-        conversation: ConversationId,
-        error: &schema::Error<'_>,
-    ) -> Result<(), Misbehaved> {
-        let feed = self.feeds.get_mut(&conversation).ok_or(Misbehaved)?;
-        feed.fetching = false;
-        let last = feed.last;
-        let code = code_of(error.code());
-        if judge(code) == Judgement::Later || code == ErrorCode::StorageFull {
-            self.put_off(out, conversation, error.retry_after_ms());
-        } else {
-            self.pass_over(out, conversation, last + 1);
-        }
-        self.look_for_gap(conversation, out.now_ms);
-        Ok(())
+    /// A later list replaces what was known: what was aimed at means nothing any more.
+    pub(super) fn begin_replacing(&mut self) {
+        self.list.begin_replacing();
+        self.told.give_up();
+        self.confirmed.give_up();
     }
 
     /// When something that waits is to be asked for.
     pub(super) fn deadline_ms(&self, out: &Outlet) -> Option<u64> {
-        let list = match self.listing {
-            Listing::Due { at_ms, .. } if self.follows() => Some(at_ms),
-            _ => None,
-        };
-        let fetch = || self.lagging.iter().filter_map(|id| self.feeds.get(id)).filter(|feed| !feed.fetching);
-        let waits = out.catching_up() >= CATCH_UP_REQUESTS_MAX || self.waits_for_room(out);
-        let fetch = if waits { None } else { fetch().map(|feed| feed.due_ms).min() };
-        list.into_iter().chain(fetch).min()
+        let sync = if self.follows() { self.syncing.deadline_ms() } else { None };
+        sync.into_iter().chain(self.fetch_deadline_ms(out)).min()
+    }
+}
+
+fn tell(out: &mut Outlet, feed: &mut Feed, messages: impl Iterator<Item = Message>) {
+    for message in messages {
+        feed.told = message.seq;
+        out.event(ClientEvent::Message(message));
     }
 }

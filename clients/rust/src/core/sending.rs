@@ -8,7 +8,8 @@ use trunkline_wire::ids::{ConversationId, DeviceId, MessageId, UserId};
 use trunkline_wire::limits::BODY_BYTES_MAX;
 use trunkline_wire::message::{ErrorCode, Outgoing, schema};
 
-use super::event::{ClientEvent, Message};
+use super::event::ClientEvent;
+use super::message::Message;
 use super::outlet::{Outlet, Purpose};
 use super::queue::{Pending, Place, Queue};
 use super::views::{Misbehaved, id_of, number_of, peer_of};

@@ -20,6 +20,7 @@ impl<O: Outbox> Client<O> {
         }
         self.connection.welcomed(self.out.now_ms, welcome.heartbeat_ms());
         self.sending.welcomed(me);
+        self.receiving.me = Some(me.0);
         self.out.event(ClientEvent::Connected {
             user: me.0,
             device: me.1,
@@ -73,6 +74,7 @@ impl<O: Outbox> Client<O> {
         }
         self.sending.disconnect();
         self.receiving.disconnect();
+        self.reporting.disconnect();
         for purpose in self.out.disconnect().into_iter().rev() {
             if let Purpose::Command(command) = purpose {
                 self.commands.again(&mut self.out, command);

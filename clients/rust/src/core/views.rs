@@ -15,6 +15,15 @@ pub(super) fn peer_of(peer: u64) -> Option<UserId> {
     (peer != 0).then_some(UserId(peer))
 }
 
+pub(super) fn title_of(title: Option<&str>) -> Option<String> {
+    title.filter(|title| !title.is_empty()).map(str::to_owned)
+}
+
+/// The end of a window; 0 says that there is none.
+pub(super) fn left_of(left_seq: u64) -> Result<Option<u64>, Misbehaved> {
+    Ok(Some(number_of(left_seq)?).filter(|&left_seq| left_seq > 0))
+}
+
 /// A code this version does not know is as final as one it knows to be.
 pub(super) fn code_of(number: u16) -> ErrorCode {
     ErrorCode::from_number(number).unwrap_or(ErrorCode::Unsupported)
@@ -59,7 +68,8 @@ pub(super) fn judge(code: ErrorCode) -> Judgement {
         | ErrorCode::MessageTooLarge
         | ErrorCode::MessageInvalid
         | ErrorCode::StorageFull
-        | ErrorCode::Forbidden => Judgement::Final,
+        | ErrorCode::Forbidden
+        | ErrorCode::GroupFull => Judgement::Final,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::order::{Order, Question, Waiting};
+use super::order::{Order, Waiting};
 use super::socket::{Happening, Socket};
 use crate::core::{Client, ClientEvent, Link};
 use crate::limits::EVENTS_WAITING_MAX;
@@ -23,6 +23,8 @@ pub(super) struct Driver<O> {
     /// Told by the core, not yet taken by the stream.
     held: VecDeque<ClientEvent>,
     waiting: Waiting,
+    /// Those who wait until all that was marked is reported.
+    reported: Vec<oneshot::Sender<()>>,
     trouble: watch::Sender<Option<String>>,
     start: Instant,
     closing: Option<oneshot::Sender<()>>,
@@ -46,6 +48,7 @@ impl<O: Outbox> Driver<O> {
             events_open: true,
             held: VecDeque::new(),
             waiting: Waiting::default(),
+            reported: Vec::new(),
             trouble,
             start: Instant::now(),
             closing: None,
@@ -104,6 +107,11 @@ impl<O: Outbox> Driver<O> {
         while let Some(envelope) = self.client.poll_transmit() {
             self.socket.send(envelope);
         }
+        if !self.reported.is_empty() && self.client.is_reported() {
+            for reported in self.reported.drain(..) {
+                let _ = reported.send(());
+            }
+        }
         while self.held.len() < EVENTS_WAITING_MAX
             && let Some(event) = self.client.poll_event()
         {
@@ -135,7 +143,7 @@ impl<O: Outbox> Driver<O> {
             None => self.orders_open = false,
             Some(Order::Close(closed)) => self.closing = Some(closed),
             Some(Order::Ask(question, reply)) => {
-                let request = self.ask(question);
+                let request = self.client.ask(self.now_ms(), question);
                 self.waiting.answers.insert(request, reply);
             }
             Some(Order::Send { conversation, kind, body, taken, fate }) => {
@@ -146,20 +154,18 @@ impl<O: Outbox> Driver<O> {
                 // Who gave up waiting is not told.
                 let _ = taken.send(result);
             }
-        }
-    }
-
-    fn ask(&mut self, question: Question) -> crate::core::RequestId {
-        let now_ms = self.now_ms();
-        match question {
-            Question::Resolve(handle) => self.client.resolve(now_ms, &handle),
-            Question::Open(conversation) => self.client.open(now_ms, conversation),
-            Question::OpenPeer(peer) => self.client.open_peer(now_ms, peer),
-            Question::History { conversation, from_seq, backward, limit } => {
-                self.client.history(now_ms, conversation, from_seq, backward, limit)
+            Some(Order::MarkDelivered(conversation, seq)) => {
+                self.client.mark_delivered(self.now_ms(), conversation, seq);
             }
-            Question::List { after, limit } => self.client.list(now_ms, after, limit),
-            Question::Renew(token) => self.client.renew(now_ms, &token),
+            Some(Order::MarkRead(conversation, seq)) => self.client.mark_read(self.now_ms(), conversation, seq),
+            Some(Order::Report(reported)) => {
+                self.client.report_now(self.now_ms());
+                self.reported.push(reported);
+            }
+            Some(Order::Typing(conversation)) => self.client.typing(self.now_ms(), conversation),
+            Some(Order::Conversations(count, reply)) => {
+                let _ = reply.send(self.client.conversations().take(count).cloned().collect());
+            }
         }
     }
 }

@@ -7,22 +7,17 @@ use trunkline_wire::ids::{ConversationId, MessageId, UserId};
 use trunkline_wire::message::ContentKind;
 
 use super::{NotSent, Sent};
-use crate::core::{ClientEvent, HistoryPage, ListPage, Opened, RequestError, RequestId, SendError};
-
-pub(super) enum Question {
-    Resolve(String),
-    Open(ConversationId),
-    OpenPeer(UserId),
-    History { conversation: ConversationId, from_seq: u64, backward: bool, limit: u16 },
-    List { after: Option<ConversationId>, limit: u16 },
-    Renew(String),
-}
+use crate::core::{
+    ClientEvent, HistoryPage, ListPage, MembersPage, Opened, Question, RequestError, RequestId, SendError, Summary,
+};
 
 pub(super) enum Reply {
     Resolved(UserId),
     Opened(Opened),
     HistoryPage(HistoryPage),
     Listed(ListPage),
+    MembersChanged(Option<u64>),
+    MembersPage(MembersPage),
     Renewed(u64),
 }
 
@@ -35,6 +30,13 @@ pub(super) enum Order {
         fate: Option<oneshot::Sender<Result<Sent, NotSent>>>,
     },
     Ask(Question, oneshot::Sender<Result<Reply, RequestError>>),
+    MarkDelivered(ConversationId, u64),
+    MarkRead(ConversationId, u64),
+    /// Tells when all that is marked was reported.
+    Report(oneshot::Sender<()>),
+    Typing(ConversationId),
+    /// The first of the user's conversations.
+    Conversations(usize, oneshot::Sender<Vec<Summary>>),
     Close(oneshot::Sender<()>),
 }
 
@@ -53,6 +55,8 @@ impl Waiting {
             ClientEvent::Opened { request, opened } => self.answer(request, Ok(Reply::Opened(opened))),
             ClientEvent::HistoryPage { request, page } => self.answer(request, Ok(Reply::HistoryPage(page))),
             ClientEvent::Listed { request, page } => self.answer(request, Ok(Reply::Listed(page))),
+            ClientEvent::MembersChanged { request, seq, .. } => self.answer(request, Ok(Reply::MembersChanged(seq))),
+            ClientEvent::MembersPage { request, page } => self.answer(request, Ok(Reply::MembersPage(page))),
             ClientEvent::Renewed { request, token_expires_ms } => {
                 self.answer(request, Ok(Reply::Renewed(token_expires_ms)))
             }

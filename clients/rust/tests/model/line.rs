@@ -4,7 +4,8 @@ use trunkline_client::core::{Client, ClientEvent, DisconnectReason, Follow, Link
 use trunkline_client::outbox::MemoryOutbox;
 use trunkline_wire::ids::{ConversationId, DeviceId, MessageId, UserId};
 use trunkline_wire::message::{
-    Ack, Encoded, Encoder, ErrorCode, Message, Opened, Page, Request, Summary, Welcome, decode_request,
+    Ack, Change, ContentKind, Encoded, Encoder, ErrorCode, Message, Opened, Page, Request, Summary, Welcome,
+    decode_request, schema,
 };
 
 pub const CHAT: ConversationId = ConversationId([7; 16]);
@@ -18,7 +19,14 @@ pub enum Asked {
     Open,
     Send(Vec<(u64, u64)>),
     History(u64),
-    List,
+    /// Behind a position, or (none) behind the stored one; below a number.
+    Sync(Option<u64>, u64),
+    CreateGroup(u64),
+    ChangeMembers,
+    Members,
+    /// The position, and what was delivered and read.
+    Report(u64, Vec<(ConversationId, u64, u64)>),
+    Typing,
     Renew(String),
     Other,
 }
@@ -94,7 +102,18 @@ impl Line {
                     send.messages().into_iter().flatten().map(|m| (m.client_seq(), m.message_id())).collect(),
                 ),
                 Request::History(history) => Asked::History(history.from_seq()),
-                Request::List(_) => Asked::List,
+                Request::Sync(sync) => Asked::Sync((!sync.stored()).then_some(sync.position()), sync.below()),
+                Request::CreateGroup(group) => Asked::CreateGroup(group.nonce()),
+                Request::ChangeMembers(_) => Asked::ChangeMembers,
+                Request::Members(_) => Asked::Members,
+                Request::Report(report) => {
+                    let receipts = report.receipts().into_iter().flatten();
+                    let receipt = |r: &schema::Receipt| {
+                        (ConversationId(r.conversation().0), r.delivered_seq(), r.read_seq())
+                    };
+                    Asked::Report(report.position(), receipts.map(receipt).collect())
+                }
+                Request::Typing(_) => Asked::Typing,
                 Request::Renew(renew) => Asked::Renew(renew.token().unwrap_or_default().to_owned()),
                 Request::Resolve(_) => Asked::Other,
             };
@@ -111,8 +130,7 @@ impl Line {
     }
 
     pub fn opened(&mut self, request: u32, high: u64, last_seq: u64, epoch: u64) {
-        let peer = UserId(2);
-        let opened = Opened { conversation: CHAT, kind: 1, epoch, last_seq, high, high_message_id: 0, peer };
+        let opened = Opened { epoch, last_seq, high, ..opened() };
         self.tell(|encoder| encoder.opened(request, &opened));
     }
 
@@ -122,10 +140,15 @@ impl Line {
         self.tell(|encoder| encoder.ack(request, &ack));
     }
 
+    /// Answers Sync with a list, at position 1, that has the conversation with this seq, or nothing.
     pub fn listed(&mut self, request: u32, last_seq: Option<u64>) {
-        let summary = |last_seq| Summary { conversation: CHAT, kind: 1, peer: UserId(2), last_seq };
-        let summaries: Vec<Summary> = last_seq.map(summary).into_iter().collect();
-        self.tell(|encoder| encoder.listed(request, &summaries, false));
+        let rows: Vec<Summary<'_>> = last_seq.map(|last_seq| Summary { last_seq, ..row(1) }).into_iter().collect();
+        self.synced(request, (0, rows.len() as u64), &rows);
+    }
+
+    /// Answers Sync with the last page of what changed between two positions.
+    pub fn synced(&mut self, request: u32, (from, to): (u64, u64), rows: &[Summary<'_>]) {
+        self.tell(|encoder| encoder.synced(request, (from, to), rows, false, false));
     }
 
     pub fn push(&mut self, seq: u64) {
@@ -137,6 +160,51 @@ impl Line {
         let page = Page { conversation: CHAT, epoch: 1, more: *seqs.end() < last_seq, last_seq };
         self.tell(|encoder| encoder.history_page(request, &page, seqs.map(message)));
     }
+}
+
+/// The conversation opened by a member, empty.
+pub fn opened() -> Opened<'static> {
+    Opened {
+        conversation: CHAT,
+        kind: 1,
+        epoch: 1,
+        last_seq: 0,
+        high: 0,
+        high_message_id: 0,
+        peer: UserId(2),
+        title: "",
+        members: 2,
+        role: 1,
+        joined_seq: 1,
+        left_seq: 0,
+        delivered_seq: 0,
+        read_seq: 0,
+    }
+}
+
+/// The conversation in a list, empty.
+pub fn row(user_seq: u64) -> Summary<'static> {
+    Summary {
+        conversation: CHAT,
+        kind: 1,
+        peer: UserId(2),
+        last_seq: 0,
+        user_seq,
+        read_seq: 0,
+        joined_seq: 1,
+        left_seq: 0,
+        title: "",
+    }
+}
+
+/// A change of members, as the body of a message.
+pub fn change(change: Change, users: &[UserId]) -> Vec<u8> {
+    Encoder::new().membership_change(change, users, "")
+}
+
+/// A message of the server that changes members.
+pub fn membership(seq: u64, body: &[u8]) -> Message<'_> {
+    Message { kind: ContentKind::Membership as u8, body, ..message(seq) }
 }
 
 pub fn message(seq: u64) -> Message<'static> {

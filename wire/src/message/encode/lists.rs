@@ -58,12 +58,8 @@ impl Encoder {
     /// Sync from a position on, or (none) from the one that this device has stored.
     pub fn sync(&mut self, request: u32, position: Option<u64>, below: u64, limit: u16) -> Encoded<'_> {
         let b = self.start();
-        let args = schema::SyncArgs {
-            position: position.unwrap_or_default(),
-            below,
-            limit,
-            stored: position.is_none(),
-        };
+        let args =
+            schema::SyncArgs { position: position.unwrap_or_default(), below, limit, stored: position.is_none() };
         let root = schema::Sync::create(b, &args);
         self.finish(Op::Sync, request, root)
     }
@@ -118,20 +114,13 @@ impl Encoder {
     ) -> Encoded<'_> {
         let b = self.start();
         let users = Some(b.create_vector_from_iter(users.iter().map(|user| user.0)));
-        let args =
-            schema::ChangeMembersArgs { conversation: Some(&id(conversation)), change: change as u8, users };
+        let args = schema::ChangeMembersArgs { conversation: Some(&id(conversation)), change: change as u8, users };
         let root = schema::ChangeMembers::create(b, &args);
         self.finish(Op::ChangeMembers, request, root)
     }
 
     /// MembersChanged at a seq; 0: there was nothing to change.
-    pub fn members_changed(
-        &mut self,
-        request: u32,
-        conversation: ConversationId,
-        epoch: u64,
-        seq: u64,
-    ) -> Encoded<'_> {
+    pub fn members_changed(&mut self, request: u32, conversation: ConversationId, epoch: u64, seq: u64) -> Encoded<'_> {
         let b = self.start();
         let args = schema::MembersChangedArgs { conversation: Some(&id(conversation)), epoch, seq };
         let root = schema::MembersChanged::create(b, &args);
@@ -162,8 +151,7 @@ impl Encoder {
         });
         let members = Some(b.create_vector_from_iter(members));
         let conversation = id(conversation);
-        let args =
-            schema::MembersPageArgs { conversation: Some(&conversation), title, members, more, last_seq };
+        let args = schema::MembersPageArgs { conversation: Some(&conversation), title, members, more, last_seq };
         let root = schema::MembersPage::create(b, &args);
         self.finish(Op::MembersPage, request, root)
     }
@@ -171,8 +159,7 @@ impl Encoder {
     /// Report of watermarks, and of a stored position (0: none).
     pub fn report(&mut self, request: u32, position: u64, receipts: &[Receipt]) -> Encoded<'_> {
         let b = self.start();
-        let receipts =
-            receipts.iter().map(|r| schema::Receipt::new(&id(r.conversation), r.delivered_seq, r.read_seq));
+        let receipts = receipts.iter().map(|r| schema::Receipt::new(&id(r.conversation), r.delivered_seq, r.read_seq));
         let receipts = Some(b.create_vector_from_iter(receipts));
         let root = schema::Report::create(b, &schema::ReportArgs { position, receipts });
         self.finish(Op::Report, request, root)

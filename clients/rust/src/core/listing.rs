@@ -1,0 +1,147 @@
+//! What the server says of conversations, in the pages of a sync and when one is opened, and what that means for their
+//! feeds.
+
+use trunkline_wire::ids::ConversationId;
+use trunkline_wire::message::schema;
+
+use super::conversation::{Opened, Summary};
+use super::feed::{Feed, NO_END, Start};
+use super::outlet::Outlet;
+use super::receiving::{Mode, Receiving};
+use super::syncing::PageEnd;
+use super::views::{Judgement, Misbehaved, code_of, judge};
+use crate::limits::GAP_GRACE_MS;
+
+impl Receiving {
+    /// A page of what changed.
+    pub(super) fn synced(&mut self, out: &mut Outlet, page: &schema::Synced<'_>) -> Result<(), Misbehaved> {
+        if self.syncing.page_begins(page)? {
+            self.begin_replacing();
+        }
+        let mut rows = 0;
+        for view in page.conversations().into_iter().flatten() {
+            let row = Summary::of_view(&view)?;
+            self.syncing.row(row.user_seq)?;
+            self.listed(out, row)?;
+            rows += 1;
+        }
+        match self.syncing.page_ends(rows, page.more())? {
+            PageEnd::More => return Ok(()),
+            PageEnd::Last { replaces: true } => self.list.end_replacing(),
+            PageEnd::Last { replaces: false } => {}
+        }
+        self.place_the_first(out);
+        Ok(())
+    }
+
+    /// The list is read: conversations that it does not name have begun to change since.
+    fn place_the_first(&mut self, out: &mut Outlet) {
+        let first = |id: &&ConversationId| self.feeds.get(*id).is_some_and(|feed| feed.start == Some(Start::First));
+        let ids: Vec<ConversationId> = self.wanting.iter().filter(first).copied().collect();
+        for conversation in ids {
+            self.change(out, conversation, |feed| feed.place(feed.next));
+            self.note(conversation, out.now_ms + GAP_GRACE_MS);
+        }
+    }
+
+    pub(super) fn sync_failed(&mut self, out: &mut Outlet, error: &schema::Error<'_>) -> Result<(), Misbehaved> {
+        let later = judge(code_of(error.code())) == Judgement::Later;
+        self.syncing.refused(out, later.then_some(error.retry_after_ms()))
+    }
+
+    /// A row of the list.
+    fn listed(&mut self, out: &mut Outlet, row: Summary) -> Result<(), Misbehaved> {
+        let (conversation, last_seq) = (row.conversation, row.last_seq);
+        let (joined, end) = (row.joined_seq.max(1), row.left_seq.unwrap_or(NO_END));
+        if !self.feeds.contains_key(&conversation) {
+            let feed = match self.mode {
+                Mode::FromNow if !self.syncing.listed_once() => Feed::new(last_seq + 1, true),
+                Mode::Stored => Feed::unplaced(Start::Delivered, last_seq.max(1)),
+                _ => Feed::new(joined, false),
+            };
+            self.add(conversation, feed)?;
+        }
+        self.list.merge(row);
+        let stored = self.mode == Mode::Stored;
+        self.change(out, conversation, |feed| {
+            feed.described = true;
+            let mut followed = match feed.start {
+                Some(_) if stored => {
+                    feed.start = Some(Start::Delivered);
+                    Vec::new()
+                }
+                Some(_) => feed.place(joined),
+                None => Vec::new(),
+            };
+            followed.extend(feed.set_window(joined, end));
+            feed.saw(last_seq);
+            followed
+        });
+        self.note(conversation, out.now_ms);
+        Ok(())
+    }
+
+    /// A conversation was opened, for whatever reason. While the first list is read, that is the earlier sight of where
+    /// the present begins.
+    pub(super) fn opened(&mut self, out: &mut Outlet, opened: &Opened) -> Result<(), Misbehaved> {
+        if !self.follows() {
+            return Ok(());
+        }
+        let (conversation, last_seq) = (opened.conversation, opened.last_seq);
+        let (joined, end) = (opened.joined_seq.max(1), opened.left_seq.unwrap_or(NO_END));
+        if !self.feeds.contains_key(&conversation) && last_seq > 0 {
+            match (self.mode, self.syncing.listed_once()) {
+                (Mode::FromNow, false) => self.add(conversation, Feed::new(last_seq + 1, true))?,
+                (Mode::FromNow | Mode::All, true) => self.add(conversation, Feed::new(joined, false))?,
+                // The list brings it, or what comes from now on.
+                (Mode::Stored | Mode::All | Mode::Nothing, _) => return Ok(()),
+            }
+        }
+        if self.list.len() < crate::limits::FEEDS_MAX {
+            self.list.merge(Summary::of_opened(opened));
+        }
+        self.change(out, conversation, |feed| {
+            feed.described = true;
+            let delivered = opened.delivered_seq + 1;
+            let next = feed.next;
+            let mut followed = match feed.start {
+                Some(Start::Joined) => feed.place(joined),
+                Some(Start::Delivered) => feed.place(delivered.max(joined)),
+                Some(Start::First) | None => Vec::new(),
+            };
+            followed.extend(feed.set_window(joined, end));
+            if feed.soft {
+                feed.next = next.min(last_seq + 1);
+            } else {
+                feed.saw(last_seq);
+            }
+            followed
+        });
+        self.note(conversation, out.now_ms + GAP_GRACE_MS);
+        Ok(())
+    }
+
+    /// A conversation of which a message came was opened to learn what it is.
+    pub(super) fn described(
+        &mut self,
+        out: &mut Outlet,
+        conversation: ConversationId,
+        opened: &Opened,
+    ) -> Result<(), Misbehaved> {
+        if opened.conversation != conversation {
+            return Err(Misbehaved);
+        }
+        if let Some(feed) = self.feeds.get_mut(&conversation) {
+            (feed.fetching, feed.failures) = (false, 0);
+        }
+        self.opened(out, opened)
+    }
+
+    /// The server said that a message exists.
+    pub(super) fn heard_of(&mut self, out: &Outlet, conversation: ConversationId, seq: u64) {
+        if let Some(feed) = self.feeds.get_mut(&conversation) {
+            feed.saw(seq);
+            self.note(conversation, out.now_ms + GAP_GRACE_MS);
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! What is told and not kept as a message: how far users are, and who types.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use trunkline_wire::ids::UserId;
+use trunkline_wire::message::UserReceipt;
+
+use super::{Conversations, Due, Place, REPEAT_AFTER_NS, Waiters};
+use crate::contract::ShardId;
+use crate::conversation::Conversation;
+use crate::conversation::targets::{Audience, by_home};
+use crate::conversation::watermarks::Risen;
+use crate::desk::Purpose;
+use crate::entry::{Address, Caller, Entry, HomeAnswer, Notice};
+use crate::router::Reply;
+use crate::store::{ConversationKey, DeviceReceipt, Put, StoreFault, UserKey};
+use crate::turn::Turn;
+
+/// Conversations whose watermarks are stored in one turn at most, so that they do not take all the room there is for writes.
+const FLUSHES_PER_TURN: usize = 16;
+
+impl Conversations {
+    /// A device says how far it is in a conversation. One that is not here is taken up, if there is room: devices say it again.
+    pub fn receipt(&mut self, turn: &mut Turn<'_>, key: ConversationKey, receipt: DeviceReceipt) {
+        match self.places.get_mut(&key) {
+            Some(Place::Here(conversation)) => {
+                if conversation.take_receipt(receipt) {
+                    conversation.residence.touched = true;
+                    conversation.recharge(&mut turn.shared.cache);
+                    self.queue_receipts(turn, key);
+                }
+            }
+            Some(Place::Loading(waiters)) => {
+                if (waiters.receipts.len() as u64) < turn.shared.limits.load_waiters_max {
+                    waiters.receipts.push(receipt);
+                }
+            }
+            None if turn.shared.desk.can_load(&turn.shared.limits) => {
+                self.load(turn, key, Waiters { receipts: vec![receipt], ..Waiters::default() });
+            }
+            None => {}
+        }
+    }
+
+    /// Sets the time at which watermarks that rose are told and stored.
+    fn queue_receipts(&mut self, turn: &mut Turn<'_>, key: ConversationKey) {
+        let Some(conversation) = self.here(key) else { return };
+        let every_ns = turn.shared.limits.receipts_every_ms * 1_000_000;
+        let due_ns = conversation.watermarks.due_ns(turn.now.mono_ns, every_ns);
+        if let Some(due_ns) = due_ns.filter(|_| !conversation.watermarks.queued) {
+            conversation.watermarks.queued = true;
+            self.timetable.arm(due_ns, key, Due::Receipts);
+        }
+    }
+
+    /// Stores and tells the watermarks that are due, as far as the store takes writes.
+    pub(super) fn flush_receipts(&mut self, turn: &mut Turn<'_>) {
+        for _ in 0..FLUSHES_PER_TURN {
+            if !turn.shared.desk.can_put(&turn.shared.limits) {
+                return;
+            }
+            let Some(key) = self.flushes.pop_front() else { return };
+            let conversation = self.here(key).expect("a conversation with watermarks to be stored stays");
+            if !tell_receipts(turn, conversation) {
+                self.timetable.arm(turn.now.mono_ns + REPEAT_AFTER_NS, key, Due::Receipts);
+                continue;
+            }
+            conversation.watermarks.queued = false;
+            let receipts = conversation.watermarks.flush(turn.now.mono_ns);
+            conversation.recharge(&mut turn.shared.cache);
+            turn.shared.desk.put(Purpose::Receipts(key), Put::Receipts { key, receipts }, turn.effects);
+        }
+    }
+
+    /// The store answered a write of watermarks. What it did not take is written again after a while.
+    pub fn receipts_stored(&mut self, turn: &mut Turn<'_>, key: ConversationKey, done: Result<(), StoreFault>) {
+        let conversation = self.here(key).expect("a conversation with watermarks to be stored stays");
+        let stored = conversation.watermarks.stored(done.is_ok());
+        turn.shared.counters.receipts_stored += stored as u64;
+        conversation.recharge(&mut turn.shared.cache);
+        self.queue_receipts(turn, key);
+    }
+}
+
+/// Tells those concerned of the users whose watermarks rose; false and nothing told without credit for all of them.
+fn tell_receipts(turn: &mut Turn<'_>, conversation: &Conversation) -> bool {
+    let risen = conversation.watermarks.risen();
+    if risen.is_empty() {
+        return true;
+    }
+    let is_member = |risen: &&Risen| conversation.roster.is_member(risen.user);
+    let (members, former): (Vec<&Risen>, Vec<&Risen>) = risen.iter().partition(is_member);
+    let is_small = conversation.roster.count() as u64 <= turn.shared.limits.notice_members_max;
+    let audience = match (is_small, members.is_empty()) {
+        (_, true) => Audience::new(),
+        (true, false) => conversation.members_by_home(&turn.shared.router),
+        (false, false) => by_home(&turn.shared.router, conversation.key.tenant, members.iter().map(|risen| risen.user)),
+    };
+    let home = |user| turn.shared.router.home_of_user(UserKey { tenant: conversation.key.tenant, user });
+    let former: Audience = former.iter().map(|risen| (home(risen.user), Arc::from([risen.user]))).collect();
+    if !has_credit(turn, audience.iter().chain(&former)) {
+        return false;
+    }
+    if !audience.is_empty() {
+        post_receipts(turn, conversation, &members, &audience);
+    }
+    // One who left is told of its own devices only.
+    for target in former {
+        let own: Vec<&Risen> = risen.iter().filter(|risen| target.1.contains(&risen.user)).collect();
+        post_receipts(turn, conversation, &own, &[target]);
+    }
+    true
+}
+
+/// Whether everything can be posted, one entry each.
+fn has_credit<'a>(turn: &Turn<'_>, targets: impl Iterator<Item = &'a (ShardId, Arc<[UserId]>)> + Clone) -> bool {
+    let entries_to = |shard| targets.clone().filter(|&&(to, _)| to == shard).count();
+    targets.clone().all(|&(shard, _)| turn.shared.router.has_credit_for(shard, entries_to(shard)))
+}
+
+fn post_receipts(
+    turn: &mut Turn<'_>,
+    conversation: &Conversation,
+    risen: &[&Risen],
+    audience: &[(ShardId, Arc<[UserId]>)],
+) {
+    let receipt_of = |risen: &&Risen| UserReceipt {
+        user: risen.user,
+        delivered_seq: risen.highest.delivered_seq,
+        read_seq: risen.highest.read_seq,
+    };
+    let receipts: Vec<UserReceipt> = risen.iter().map(receipt_of).collect();
+    let frame = turn.shared.encoder.receipts(conversation.key.conversation, &receipts).to_shared_frame();
+    for (shard, users) in audience {
+        let reads = risen.iter().filter(|risen| risen.has_read && users.binary_search(&risen.user).is_ok());
+        let read = reads.map(|risen| (risen.user, risen.highest.read_seq)).collect();
+        let notice = notice_of(conversation, frame.clone(), users.clone(), read, None);
+        let posted = turn.shared.router.try_post(*shard, Entry::Notice(Box::new(notice)), turn.effects);
+        assert!(posted, "there was credit");
+    }
+}
+
+/// A member types: the others are told, unless they were of late or there are too many of them.
+pub(super) fn typing(
+    turn: &mut Turn<'_>,
+    conversation: &mut Conversation,
+    (reply, request): (Reply, u32),
+    caller: &Caller,
+) {
+    let (now_ns, every_ns) = (turn.now.mono_ns, turn.shared.limits.typing_ms * 1_000_000 / 2);
+    let is_small = conversation.roster.count() as u64 <= turn.shared.limits.notice_members_max;
+    if is_small && conversation.crowd.admits_typing(caller.user, now_ns, every_ns) {
+        tell_typing(turn, conversation, caller);
+    }
+    let mut frame = Vec::new();
+    turn.shared.encoder.done(request).write_server_frame(&mut frame);
+    turn.answer(reply, HomeAnswer::Frame(frame));
+}
+
+/// Without credit towards a shard its users are not told: what is said is old soon.
+fn tell_typing(turn: &mut Turn<'_>, conversation: &Conversation, caller: &Caller) {
+    let (id, expires_ms) = (conversation.key.conversation, turn.shared.limits.typing_ms as u32);
+    let frame = turn.shared.encoder.typing_now(id, caller.user, expires_ms).to_shared_frame();
+    for (shard, users) in conversation.members_by_home(&turn.shared.router) {
+        let others: Arc<[UserId]> = if users.contains(&caller.user) {
+            users.iter().copied().filter(|&user| user != caller.user).collect()
+        } else {
+            users
+        };
+        if !others.is_empty() && turn.shared.router.has_credit(shard) {
+            let notice = notice_of(conversation, frame.clone(), others, Vec::new(), Some(caller.address));
+            let posted = turn.shared.router.try_post(shard, Entry::Notice(Box::new(notice)), turn.effects);
+            assert!(posted, "there was credit");
+        }
+    }
+}
+
+fn notice_of(
+    conversation: &Conversation,
+    frame: Arc<[u8]>,
+    users: Arc<[UserId]>,
+    read: Vec<(UserId, u64)>,
+    except: Option<Address>,
+) -> Notice {
+    Notice { key: conversation.key, meta: conversation.meta.clone(), frame, users, read, except }
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkline_wire::message::{Answer, Change, ErrorCode, decode_answer};
+
+    use super::super::rig::{Rig, caller, group_key, payload};
+    use super::*;
+    use crate::entry::HomeRequest;
+    use crate::store::StoreFault;
+
+    /// A group of 1, 2 and 3 with rows 1 to 4.
+    fn with_rows(limits: &[(&str, u64)]) -> Rig {
+        let mut rig = Rig::with_group(1, &[2, 3], limits);
+        for client_seq in 1..=3 {
+            rig.send(group_key(), 1, client_seq);
+            rig.settle();
+        }
+        rig
+    }
+
+    /// Of every notice: (users told, (user, delivered, read) of its frame, those whose lists change).
+    type Told = (Vec<u64>, Vec<(u64, u64, u64)>, Vec<(u64, u64)>);
+
+    fn take_told(rig: &mut Rig) -> Vec<Told> {
+        let notices = core::mem::take(&mut rig.notices).into_iter();
+        notices
+            .map(|(_, notice)| {
+                let Ok((0, Answer::Receipts(receipts))) = decode_answer(payload(&notice.frame)) else {
+                    panic!("not receipts")
+                };
+                let receipts = receipts.users().into_iter().flatten();
+                (
+                    notice.users.iter().map(|user| user.0).collect(),
+                    receipts.map(|r| (r.user(), r.delivered_seq(), r.read_seq())).collect(),
+                    notice.read.iter().map(|&(user, seq)| (user.0, seq)).collect(),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn watermarks_never_go_down_and_stay_in_the_window() {
+        let mut rig = with_rows(&[]);
+        let key = group_key();
+        rig.receipt(key, 2, 1, 3, 2);
+        rig.receipt(key, 2, 1, 2, 1);
+        assert_eq!(rig.watermarks(key, 2), (3, 2));
+        rig.receipt(key, 2, 1, 100, 4);
+        assert_eq!(rig.watermarks(key, 2), (4, 4), "nothing above what is durable");
+        rig.receipt(key, 3, 2, 0, 3);
+        assert_eq!(rig.watermarks(key, 3), (0, 3), "delivered on another device, and read by the user");
+        rig.receipt(key, 3, 1, 0, 2);
+        assert_eq!(rig.watermarks(key, 3), (2, 3), "what is read is delivered");
+        rig.receipt(key, 9, 1, 4, 4);
+        rig.settle();
+        assert!(rig.images[&key].receipts.iter().all(|receipt| receipt.user != UserId(9)));
+        rig.change(1, Change::Removed, &[2]);
+        rig.settle();
+        rig.send(key, 1, 4);
+        rig.settle();
+        rig.receipt(key, 2, 1, 6, 6);
+        assert_eq!(rig.watermarks(key, 2), (5, 5), "nothing above the end of the window");
+        rig.change(1, Change::Added, &[4]);
+        rig.settle();
+        rig.receipt(key, 4, 1, 5, 5);
+        assert_eq!(rig.watermarks(key, 4), (0, 0), "nothing below its beginning");
+    }
+
+    #[test]
+    fn watermarks_are_told_at_once_and_then_together() {
+        let mut rig = with_rows(&[("receipts_every_ms", 500)]);
+        let key = group_key();
+        rig.receipt(key, 2, 1, 2, 0);
+        rig.settle();
+        assert_eq!(take_told(&mut rig), [(vec![1, 2, 3], vec![(2, 2, 0)], vec![])]);
+        rig.receipt(key, 2, 1, 3, 3);
+        rig.receipt(key, 2, 2, 1, 1);
+        rig.receipt(key, 3, 1, 4, 0);
+        rig.settle();
+        assert!(rig.notices.is_empty());
+        assert_eq!(rig.conversations.next_deadline(), Some(rig.now.mono_ns + 500_000_000));
+        rig.pass_ms(500);
+        rig.settle();
+        assert_eq!(take_told(&mut rig), [(vec![1, 2, 3], vec![(2, 3, 3), (3, 4, 0)], vec![(2, 3)])]);
+        assert_eq!(rig.shared.counters.receipts_stored, 4);
+        rig.pass_ms(500);
+        rig.receipt(key, 2, 2, 2, 2);
+        rig.settle();
+        assert!(rig.notices.is_empty(), "stored, but nobody's highest rose");
+        assert_eq!(rig.shared.counters.receipts_stored, 5);
+    }
+
+    #[test]
+    fn what_the_store_does_not_take_is_written_again_and_told_once() {
+        let mut rig = with_rows(&[("cache_bytes_max", 1)]);
+        let key = group_key();
+        rig.receipt(key, 2, 1, 3, 3);
+        rig.settle_loads();
+        assert_eq!(take_told(&mut rig).len(), 1);
+        rig.fail_next(StoreFault::Full);
+        rig.work();
+        assert_eq!(rig.conversations.cached(), 1, "a watermark that is not stored holds its conversation");
+        rig.pass_ms(500);
+        assert!(rig.notices.is_empty());
+        rig.settle();
+        rig.pass_ms(1);
+        assert_eq!(rig.conversations.cached(), 0);
+        let receipt = rig.images[&key].receipts[0];
+        assert_eq!((receipt.delivered_seq, receipt.read_seq), (3, 3));
+    }
+
+    #[test]
+    fn who_left_hears_of_its_own_devices_only() {
+        let mut rig = with_rows(&[]);
+        let key = group_key();
+        rig.change(1, Change::Removed, &[3]);
+        rig.settle();
+        rig.receipt(key, 2, 1, 5, 5);
+        rig.receipt(key, 3, 1, 4, 4);
+        rig.settle();
+        let told = take_told(&mut rig);
+        assert_eq!(told, [(vec![1, 2], vec![(2, 5, 5)], vec![(2, 5)]), (vec![3], vec![(3, 4, 4)], vec![(3, 4)])]);
+    }
+
+    #[test]
+    fn in_a_crowd_only_the_reader_hears_of_it() {
+        let mut rig = with_rows(&[("notice_members_max", 2)]);
+        rig.receipt(group_key(), 2, 1, 4, 4);
+        rig.settle();
+        assert_eq!(take_told(&mut rig), [(vec![2], vec![(2, 4, 4)], vec![(2, 4)])]);
+    }
+
+    #[test]
+    fn typing_is_told_to_the_others_now_and_then() {
+        let mut rig = with_rows(&[("typing_ms", 1_000)]);
+        let conversation = group_key().conversation;
+        let typing = |by| HomeRequest::Typing { caller: caller(by), request: 9, conversation };
+        let first = rig.ask(typing(2));
+        assert!(matches!(rig.answer(first), HomeAnswer::Frame(_)));
+        rig.ask(typing(2));
+        rig.pass_ms(499);
+        rig.ask(typing(2));
+        assert_eq!(rig.notices.len(), 1);
+        assert_eq!(*rig.notices[0].1.users, [UserId(1), UserId(3)]);
+        rig.pass_ms(1);
+        rig.ask(typing(2));
+        assert_eq!(rig.notices.len(), 2);
+        rig.change(1, Change::Removed, &[2]);
+        rig.settle();
+        let (former, stranger) = (rig.ask(typing(2)), rig.ask(typing(9)));
+        assert_eq!(rig.refusal(former), ErrorCode::Forbidden);
+        assert_eq!(rig.refusal(stranger), ErrorCode::NotFound);
+        assert_eq!(rig.notices.len(), 2);
+    }
+}

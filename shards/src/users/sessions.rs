@@ -1,0 +1,215 @@
+//! The sessions of users: what goes to their front shards, in order, and what happens to those that do not keep up.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use trunkline_wire::ids::DeviceId;
+use trunkline_wire::violation::Violation;
+
+use super::{User, Users, advanced_frame};
+use crate::contract::{ConnectionId, ShardId};
+use crate::entry::{Address, Caller, Entry, HomeAnswer};
+use crate::router::Reply;
+use crate::store::UserKey;
+use crate::turn::Turn;
+
+/// Whether a session gets what comes for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Flow {
+    /// It does.
+    Live,
+    /// Too many frames waited for credit: it gets no more until there is some, and syncs then.
+    Behind,
+    /// Its connection takes no frames until it has drained.
+    Lagging,
+    /// Its connection has drained; it is told where to sync as soon as there is credit.
+    Drained,
+}
+
+/// One connection of one device, 48 bytes.
+pub(super) struct Session {
+    device: DeviceId,
+    address: Address,
+    flow: Flow,
+    /// Frames that wait for credit towards its front shard, in order.
+    backlog: Vec<u8>,
+}
+
+const _: () = assert!(size_of::<Session>() <= 48);
+
+/// What waits for credit towards front shards, by shard.
+pub(super) struct Backlogs {
+    /// Connections to be ended.
+    to_end: Vec<VecDeque<(ConnectionId, Violation)>>,
+    /// Sessions that something waits for.
+    waiting: Vec<VecDeque<(UserKey, ConnectionId)>>,
+}
+
+impl Backlogs {
+    pub fn new(shards: u16) -> Backlogs {
+        let count = usize::from(shards);
+        Backlogs { to_end: vec![VecDeque::new(); count], waiting: vec![VecDeque::new(); count] }
+    }
+
+    fn end(&mut self, turn: &mut Turn<'_>, address: Address, violation: Violation) {
+        let entry = Entry::EndSession { connection: address.connection, violation };
+        if !turn.shared.router.try_post(address.shard, entry, turn.effects) {
+            self.to_end[usize::from(address.shard)].push_back((address.connection, violation));
+        }
+    }
+
+    fn wait(&mut self, key: UserKey, address: Address) {
+        self.waiting[usize::from(address.shard)].push_back((key, address.connection));
+    }
+}
+
+impl Session {
+    /// A frame for this session; false when it lags, and does not get it.
+    fn push(&mut self, turn: &mut Turn<'_>, key: UserKey, frame: &Arc<[u8]>, backlogs: &mut Backlogs) -> bool {
+        if self.flow != Flow::Live {
+            turn.shared.counters.frames_dropped += 1;
+            return false;
+        }
+        let Address { shard, connection } = self.address;
+        if self.backlog.is_empty() {
+            let push = Entry::Push { connection, frame: frame.clone() };
+            if turn.shared.router.try_post(shard, push, turn.effects) {
+                return true;
+            }
+            backlogs.wait(key, self.address);
+        }
+        self.backlog.extend_from_slice(frame);
+        if self.backlog.len() as u64 > turn.shared.limits.outbox_bytes_max {
+            self.backlog = Vec::new();
+            self.flow = Flow::Behind;
+            turn.shared.counters.sessions_lagged += 1;
+        }
+        self.flow == Flow::Live
+    }
+
+    /// What waits for credit, now that there is some. `position` is that of the user's list.
+    fn next_entry(&mut self, turn: &mut Turn<'_>, position: u64) -> Option<Entry> {
+        let connection = self.address.connection;
+        let backlog = core::mem::take(&mut self.backlog);
+        match core::mem::replace(&mut self.flow, Flow::Live) {
+            Flow::Live if backlog.is_empty() => None,
+            Flow::Live => Some(Entry::Push { connection, frame: backlog.into() }),
+            Flow::Behind => {
+                Some(Entry::Push { connection, frame: advanced_frame(turn, position, position, &[]) })
+            }
+            Flow::Drained => {
+                Some(Entry::Resume { connection, frame: advanced_frame(turn, position, position, &[]) })
+            }
+            Flow::Lagging => {
+                self.flow = Flow::Lagging;
+                None
+            }
+        }
+    }
+}
+
+impl User {
+    /// A frame for all sessions but one; how many got it, or will.
+    pub(super) fn push(
+        &mut self,
+        turn: &mut Turn<'_>,
+        key: UserKey,
+        frame: &Arc<[u8]>,
+        except: Option<Address>,
+        backlogs: &mut Backlogs,
+    ) -> u64 {
+        let others = self.sessions.iter_mut().filter(|session| Some(session.address) != except);
+        others.map(|session| u64::from(session.push(turn, key, frame, backlogs))).sum()
+    }
+
+    fn session_mut(&mut self, address: Address) -> Option<&mut Session> {
+        self.sessions.iter_mut().find(|session| session.address == address)
+    }
+}
+
+impl Users {
+    pub(super) fn start_session(&mut self, turn: &mut Turn<'_>, reply: Reply, caller: Caller) {
+        let key = UserKey { tenant: caller.tenant, user: caller.user };
+        let replaced = self.with(turn, key, |user, queues, turn| {
+            let of_device = |session: &Session| session.device == caller.device;
+            let count = user.sessions.iter().filter(|session| of_device(session)).count();
+            let is_full = count as u64 >= turn.shared.limits.sessions_per_device_max;
+            let oldest = if is_full { user.sessions.iter().position(of_device) } else { None };
+            if let Some(index) = oldest {
+                let session = user.sessions.remove(index);
+                queues.backlogs.end(turn, session.address, Violation::SessionReplaced);
+            }
+            user.sessions.reserve_exact(1);
+            user.sessions.push(Session {
+                device: caller.device,
+                address: caller.address,
+                flow: Flow::Live,
+                backlog: Vec::new(),
+            });
+            u64::from(oldest.is_some())
+        });
+        self.open += 1 - replaced;
+        let number = turn.random_id();
+        turn.answer(reply, HomeAnswer::SessionStarted(number));
+    }
+
+    /// A front shard says that a connection is gone.
+    pub fn session_ended(&mut self, turn: &mut Turn<'_>, key: UserKey, address: Address) {
+        let ended = self.with_known(turn, key, |user, _, _| {
+            let before = user.sessions.len();
+            user.sessions.retain(|session| session.address != address);
+            user.sessions.shrink_to_fit();
+            (before - user.sessions.len()) as u64
+        });
+        self.open -= ended.unwrap_or_default();
+        self.forget_if_empty(turn, key);
+    }
+
+    /// A front shard says that a connection takes no more frames.
+    pub fn session_lags(&mut self, turn: &mut Turn<'_>, key: UserKey, address: Address) {
+        self.with_known(turn, key, |user, _, _| {
+            if let Some(session) = user.session_mut(address) {
+                session.flow = Flow::Lagging;
+                session.backlog = Vec::new();
+            }
+        });
+    }
+
+    /// A front shard says that a lagging connection has room again: it is told the list's position, and gets frames again.
+    pub fn session_drained(&mut self, turn: &mut Turn<'_>, key: UserKey, address: Address) {
+        let is_here = self.with_known(turn, key, |user, queues, _| {
+            let session = user.session_mut(address).filter(|session| session.flow == Flow::Lagging);
+            session.is_some_and(|session| {
+                session.flow = Flow::Drained;
+                queues.backlogs.wait(key, address);
+                true
+            })
+        });
+        if is_here == Some(true) {
+            self.unblock_sessions(turn, address.shard);
+        }
+    }
+
+    /// What waits for credit towards a shard goes: connections that are to be ended, are; backlogs go, each in one entry.
+    pub(super) fn unblock_sessions(&mut self, turn: &mut Turn<'_>, shard: ShardId) {
+        while turn.shared.router.has_credit(shard) {
+            let Some((connection, violation)) = self.queues.backlogs.to_end[usize::from(shard)].pop_front() else {
+                break;
+            };
+            self.queues.backlogs.end(turn, Address { shard, connection }, violation);
+        }
+        while turn.shared.router.has_credit(shard) {
+            let Some((key, connection)) = self.queues.backlogs.waiting[usize::from(shard)].pop_front() else { break };
+            self.with_known(turn, key, |user, _, turn| {
+                let position = user.show_position();
+                let session = user.session_mut(Address { shard, connection });
+                if let Some(entry) = session.and_then(|session| session.next_entry(turn, position)) {
+                    let posted = turn.shared.router.try_post(shard, entry, turn.effects);
+                    assert!(posted, "there was credit");
+                }
+            });
+        }
+    }
+}
