@@ -3,106 +3,31 @@
 //! Closed loop: a side's next message goes after the Ack of the one before and its delivery to the peer. Open loop: messages
 //! go at the times of a rate, and latency counts from those times even where a message had to wait.
 
-pub mod bodies;
 pub mod pair;
+mod plan;
 mod run;
+mod setting;
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::ops::Range;
 
 use trunkline_wire::ids::{ConversationId, MessageId, UserId};
-use trunkline_wire::message::{Answer, ContentKind, ErrorCode, Outgoing, schema};
+use trunkline_wire::message::{Answer, ContentKind, Outgoing, schema};
 
-use crate::clock::NS_PER_MS;
-use crate::failure::{Failure, refused};
-use crate::fleet::{Arrival, Scenario, unexpected};
-use crate::history::{Sample, is_worth_another_try};
+use crate::bodies::{Bodies, Digest};
+use crate::course::{Conversing, Tally};
+use crate::failure::Failure;
+use crate::fleet::{Arrival, Finite, Scenario, misplaced, unexpected};
+use crate::flight::Misdeed;
+use crate::history::Sample;
 use crate::outlet::Outlet;
+use crate::refusals::{Refusal, Refusals};
 use crate::statistics::Latencies;
 use crate::users::User;
+use pair::Pair;
+use plan::Plan;
 
-use bodies::{Bodies, Digest};
-use pair::{Misdeed, Pair};
-
-pub use run::{Outcome, Usage, run};
-
-/// Most conversations of a user, which is as many as it may have requests outstanding.
-pub const IN_FLIGHT_MAX: u32 = trunkline_wire::limits::REQUESTS_OUTSTANDING_MAX as u32;
-
-/// What is to be run.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Setting {
-    /// Conversations.
-    pub pairs: u32,
-    /// Conversations of each user, with one message in flight in each: 1, or an even number up to [`IN_FLIGHT_MAX`].
-    pub in_flight: u32,
-    /// Only one side of each pair talks.
-    pub is_one_way: bool,
-    /// Bytes of a body.
-    pub body_bytes: usize,
-    /// What is measured.
-    pub seconds: f64,
-    /// What comes before.
-    pub warmup_s: f64,
-    /// Open loop: messages a second of all sides together.
-    pub rate: Option<f64>,
-    /// Conversations whose history is compared.
-    pub samples: u32,
-    /// How long the last messages may take.
-    pub patience_s: f64,
-    /// Connects at a time.
-    pub connecting_max: u32,
-    /// Process of the server, to read its CPU time.
-    pub server_pid: Option<u32>,
-}
-
-impl Setting {
-    /// How many users that takes.
-    ///
-    /// # Errors
-    /// The operator's: pairs and messages in flight that do not go together.
-    pub fn users(&self) -> Result<u32, Failure> {
-        let Setting { pairs, in_flight, .. } = *self;
-        if in_flight == 1 {
-            return Ok(2 * pairs);
-        }
-        let users = 2 * pairs / in_flight.max(1);
-        let fits = in_flight.is_multiple_of(2) && in_flight <= IN_FLIGHT_MAX && (2 * pairs).is_multiple_of(in_flight);
-        if !fits || users <= in_flight {
-            return Err(Failure::Operator(format!(
-                "--in-flight {in_flight} does not go with --pairs {pairs}: it is 1, or an even number up to {IN_FLIGHT_MAX} that \
-                 divides twice the pairs into more users than itself"
-            )));
-        }
-        Ok(users)
-    }
-
-    /// The users of every pair: neighbours, so that each user is in exactly `in_flight` pairs.
-    fn members(&self) -> Result<Vec<(u32, u32)>, Failure> {
-        let users = self.users()?;
-        if self.in_flight == 1 {
-            return Ok((0..self.pairs).map(|pair| (2 * pair, 2 * pair + 1)).collect());
-        }
-        let distances = 1..=self.in_flight / 2;
-        Ok(distances.flat_map(|distance| (0..users).map(move |user| (user, (user + distance) % users))).collect())
-    }
-}
-
-/// What happened so far.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Tally {
-    /// Sends, repetitions included.
-    pub sends: u64,
-    /// Messages whose Ack came.
-    pub acked: u64,
-    /// Messages that came to the peer, right in place and body.
-    pub delivered: u64,
-    /// Refusals with `rate_limited`.
-    pub rate_limited: u64,
-    /// Other refusals that were repeated: `busy` above all.
-    pub busy: u64,
-}
+pub use run::{Outcome, run};
+pub use setting::{IN_FLIGHT_MAX, Setting};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stage {
@@ -128,12 +53,12 @@ struct Direct {
     /// Intended times that count.
     window: Range<u64>,
     stage: Stage,
-    is_open_loop: bool,
+    plan: Plan,
     unopened: u32,
     in_flight: u32,
     given_up: u64,
-    /// What to repeat, and when.
-    repeats: BinaryHeap<Reverse<(u64, Direction)>>,
+    /// By direction.
+    refusals: Refusals,
 }
 
 impl Direct {
@@ -157,10 +82,10 @@ impl Direct {
             to_delivery: Latencies::default(),
             window: u64::MAX..u64::MAX,
             stage: Stage::Opening,
-            is_open_loop: setting.rate.is_some(),
+            plan: Plan::new(setting),
             in_flight: 0,
             given_up: 0,
-            repeats: BinaryHeap::new(),
+            refusals: Refusals::default(),
         })
     }
 
@@ -201,16 +126,6 @@ impl Direct {
         outlet.push(pair.sides[side].connection, |encoder| encoder.send(direction + 1, conversation, &[message]));
     }
 
-    /// Sends again what was refused long enough ago.
-    fn repeat_due(&mut self, outlet: &mut Outlet, now_ns: u64) {
-        while let Some(&Reverse((due_ns, direction))) = self.repeats.peek()
-            && due_ns <= now_ns
-        {
-            self.repeats.pop();
-            if self.stage == Stage::Opening { self.open(outlet, direction) } else { self.send(outlet, direction) }
-        }
-    }
-
     fn opened(&mut self, outlet: &mut Outlet, arrival: Arrival, opened: &schema::Opened<'_>) -> Result<(), Failure> {
         let direction = self.direction_of(arrival).ok_or_else(|| misplaced(arrival, "Opened"))?;
         let (number, side) = (direction as usize / 2, direction as usize % 2);
@@ -232,7 +147,7 @@ impl Direct {
             return Err(misplaced(arrival, "Ack of another conversation"));
         }
         let Some(accepted) = ack.accepted().into_iter().flatten().next() else {
-            return self.refused(arrival, direction, ack.refusal(), ack.retry_after_ms(), "a message of a Send");
+            return self.refused(arrival, direction, &Refusal::of_ack(ack));
         };
         let flight = self.pairs[number].sides[side].flight;
         let step = self.pairs[number].acked(side, accepted.client_seq(), accepted.seq());
@@ -289,27 +204,13 @@ impl Direct {
         let due_ns = self.pairs[direction as usize / 2].sides[direction as usize % 2].due_ns.pop_front();
         match due_ns {
             Some(intended_ns) => self.say(outlet, direction, intended_ns),
-            None if self.stage == Stage::Talking && !self.is_open_loop => self.say(outlet, direction, now_ns),
+            None if self.stage == Stage::Talking && !self.plan.is_open_loop() => self.say(outlet, direction, now_ns),
             None => {}
         }
     }
 
-    fn refused(
-        &mut self,
-        arrival: Arrival,
-        direction: Direction,
-        code: u16,
-        retry_after_ms: u32,
-        message: &str,
-    ) -> Result<(), Failure> {
-        if !is_worth_another_try(code) {
-            return Err(refused(&self.place(direction), code, message));
-        }
-        let is_limit = ErrorCode::from_number(code) == Some(ErrorCode::RateLimited);
-        *(if is_limit { &mut self.tally.rate_limited } else { &mut self.tally.busy }) += 1;
-        let due_ns = arrival.now_ns + u64::from(retry_after_ms.max(1)) * NS_PER_MS;
-        self.repeats.push(Reverse((due_ns, direction)));
-        Ok(())
+    fn refused(&mut self, arrival: Arrival, direction: Direction, refusal: &Refusal<'_>) -> Result<(), Failure> {
+        self.refusals.take(arrival.now_ns, direction, refusal, || place(&self.pairs, direction))
     }
 
     fn at(&self, direction: Direction) -> (&Pair, usize) {
@@ -323,14 +224,8 @@ impl Direct {
         (pair.sides[side].connection == arrival.connection).then_some(direction)
     }
 
-    fn place(&self, direction: Direction) -> String {
-        let (pair, side) = self.at(direction);
-        let conversation = pair.conversation.map_or_else(|| "to be opened".to_owned(), |id| id.to_string());
-        format!("conversation {conversation}, from user {}", pair.sides[side].user)
-    }
-
     fn blame(&self, direction: Direction, misdeed: Misdeed) -> Failure {
-        Failure::Server(format!("{}: {misdeed}", self.place(direction)))
+        Failure::Server(format!("{}: {misdeed}", place(&self.pairs, direction)))
     }
 
     /// Messages that were due and not even sent.
@@ -338,14 +233,24 @@ impl Direct {
         self.given_up + self.pairs.iter().flat_map(|pair| &pair.sides).map(|side| side.due_ns.len() as u64).sum::<u64>()
     }
 
-    /// Does not send any more what is due.
-    fn give_up_due(&mut self) {
-        self.given_up = self.unsent();
-        self.pairs.iter_mut().flat_map(|pair| &mut pair.sides).for_each(|side| side.due_ns.clear());
+    /// Messages of an open loop that were due.
+    fn due(&self) -> u64 {
+        self.plan.due()
     }
 
-    fn next_repeat_ns(&self) -> Option<u64> {
-        self.repeats.peek().map(|Reverse((due_ns, _))| *due_ns)
+    fn counts(&self) -> Tally {
+        let Refusals { rate_limited, busy, .. } = self.refusals;
+        Tally { rate_limited, busy, ..self.tally }
+    }
+
+    fn say_due(&mut self, outlet: &mut Outlet, now_ns: u64) -> bool {
+        self.plan.begin_turn();
+        let mut said = false;
+        while let Some((direction, intended_ns)) = self.plan.next_due(now_ns) {
+            said = true;
+            self.say(outlet, direction, intended_ns);
+        }
+        said
     }
 
     /// The conversations whose history is to be compared.
@@ -365,10 +270,7 @@ impl Scenario for Direct {
             Answer::Ack(ack) => self.acked(outlet, arrival, ack),
             Answer::Opened(opened) if self.stage == Stage::Opening => self.opened(outlet, arrival, opened),
             Answer::Error(error) => match self.direction_of(arrival) {
-                Some(direction) => {
-                    let message = error.message().unwrap_or_default();
-                    self.refused(arrival, direction, error.code(), error.retry_after_ms(), message)
-                }
+                Some(direction) => self.refused(arrival, direction, &Refusal::of_error(error)),
                 None => Err(unexpected(arrival, answer)),
             },
             _ => Err(unexpected(arrival, answer)),
@@ -376,7 +278,68 @@ impl Scenario for Direct {
     }
 }
 
-fn misplaced(arrival: Arrival, what: &str) -> Failure {
-    let Arrival { connection, request, .. } = arrival;
-    Failure::Server(format!("connection {connection}, request {request}: {what}, which was not asked for"))
+impl Finite for Direct {
+    fn is_done(&self) -> bool {
+        self.unopened == 0
+    }
+
+    fn progress(&self) -> u64 {
+        u64::from(self.unopened)
+    }
+
+    fn repeat_due(&mut self, outlet: &mut Outlet, now_ns: u64) {
+        while let Some(direction) = self.refusals.pop_due(now_ns) {
+            if self.stage == Stage::Opening { self.open(outlet, direction) } else { self.send(outlet, direction) }
+        }
+    }
+}
+
+impl Conversing for Direct {
+    fn begin(&mut self, outlet: &mut Outlet, window: Range<u64>, now_ns: u64) {
+        (self.window, self.stage) = (window, Stage::Talking);
+        self.plan.start(now_ns);
+        if !self.plan.is_open_loop() {
+            self.plan.directions().for_each(|direction| self.say(outlet, direction, now_ns));
+        }
+    }
+
+    fn start_due(&mut self, outlet: &mut Outlet, now_ns: u64) {
+        self.say_due(outlet, now_ns);
+    }
+
+    fn stop(&mut self, outlet: &mut Outlet, now_ns: u64) {
+        self.stage = Stage::Ending;
+        while self.say_due(outlet, now_ns) {}
+    }
+
+    fn give_up_due(&mut self) {
+        self.given_up = self.unsent();
+        self.pairs.iter_mut().flat_map(|pair| &mut pair.sides).for_each(|side| side.due_ns.clear());
+    }
+
+    fn in_flight(&self) -> u64 {
+        self.in_flight.into()
+    }
+
+    fn waiting(&self) -> u64 {
+        self.unsent() + u64::from(!self.refusals.is_empty())
+    }
+
+    fn next_repeat_ns(&self) -> Option<u64> {
+        self.refusals.next_ns()
+    }
+
+    fn is_open_loop(&self) -> bool {
+        self.plan.is_open_loop()
+    }
+
+    fn tally(&self) -> Tally {
+        self.counts()
+    }
+}
+
+fn place(pairs: &[Pair], direction: Direction) -> String {
+    let (pair, side) = (&pairs[direction as usize / 2], direction as usize % 2);
+    let conversation = pair.conversation.map_or_else(|| "to be opened".to_owned(), |id| id.to_string());
+    format!("conversation {conversation}, from user {}", pair.sides[side].user)
 }

@@ -1,30 +1,30 @@
 //! All connections of a run, from the socket to Welcome and on: one turn after the other on one ring.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+mod link;
+
 use std::ops::ControlFlow;
 
-use trunkline_wire::message::{Answer, decode_answer};
-use trunkline_wire::websocket::{
-    Assembler, ClientHandshake, ClientRequest, FrameLimits, HandshakeLimits, HandshakeProgress, Incoming, Opcode, Role,
-};
+use trunkline_wire::message::Answer;
+use trunkline_wire::websocket::{ClientHandshake, ClientRequest, FrameLimits, HandshakeLimits, Incoming};
 
 use crate::clock::{Clock, NS_PER_MS, NS_PER_S, seconds};
-use crate::failure::{Failure, refused};
+use crate::failure::Failure;
 use crate::outlet::Outlet;
 use crate::ring::{Completion, Op, Ring, RingOptions, Sent};
 use crate::users::User;
+use link::{Intake, Link, Phase};
+
+pub use link::{CONNECTIONS_PER_SOURCE, Route, misplaced, unexpected};
 
 /// The path of the WebSocket endpoint.
 pub const PATH: &str = "/v1/ws";
-/// What the generator calls itself in Hello.
-const CLIENT_NAME: &str = concat!("trunkline-bench ", env!("CARGO_PKG_VERSION"));
-/// Connections from one source address; beyond some 14,000 connects become slow.
-const CONNECTIONS_PER_SOURCE: u32 = 10_000;
 /// Entries of the kernel per turn to work off what is pending, about twenty completions each.
 const GATHER_ROUNDS: u32 = 256;
 /// Nothing happened for so long while connecting: the run ends.
 const CONNECT_PATIENCE_NS: u64 = 15 * NS_PER_S;
 const CONNECT_TURN_NS: u64 = 100 * NS_PER_MS;
+/// Longest wait of a turn where refusals may have to be repeated.
+const TURN_NS: u64 = 20 * NS_PER_MS;
 /// All receive buffers together.
 const BUFFERS_BYTES: usize = 16 << 20;
 
@@ -35,6 +35,26 @@ pub trait Scenario {
     /// # Errors
     /// What ends the run.
     fn answered(&mut self, outlet: &mut Outlet, arrival: Arrival, answer: &Answer<'_>) -> Result<(), Failure>;
+
+    /// A connection has its Welcome.
+    ///
+    /// # Errors
+    /// What ends the run.
+    fn welcomed(&mut self, _outlet: &mut Outlet, _arrival: Arrival) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// A scenario that comes to an end by itself.
+pub trait Finite: Scenario {
+    /// Whether all is done.
+    fn is_done(&self) -> bool;
+
+    /// A number that is another one whenever something got done.
+    fn progress(&self) -> u64;
+
+    /// Asks again for what was refused long enough ago.
+    fn repeat_due(&mut self, outlet: &mut Outlet, now_ns: u64);
 }
 
 /// Where and when an envelope arrived.
@@ -83,21 +103,6 @@ impl Connected {
     }
 }
 
-enum Phase {
-    Absent,
-    Handshake(Box<ClientHandshake>),
-    /// Hello is sent.
-    Greeting,
-    Ready,
-}
-
-struct Link {
-    phase: Phase,
-    /// Taken by Hello.
-    token: String,
-    assembler: Assembler,
-}
-
 /// Counts of what the kernel handed over.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Traffic {
@@ -105,6 +110,12 @@ pub struct Traffic {
     pub receives: u64,
     /// Envelopes in them.
     pub envelopes: u64,
+    /// Bytes of everything, handshakes and frames' headers included.
+    pub bytes: u64,
+    /// Pushes that no scenario looks at: Advanced, Receipts, TypingNow.
+    pub notices: u64,
+    /// Bytes of their envelopes.
+    pub notice_bytes: u64,
     /// Receives that ended for want of a buffer.
     pub out_of_buffers: u64,
 }
@@ -128,22 +139,17 @@ impl Fleet {
     ///
     /// # Errors
     /// What the machine refuses.
-    pub fn new(server: SocketAddrV4, users: &[User], body_bytes: usize, clock: Clock) -> Result<Fleet, Failure> {
+    pub fn new(route: &Route, users: &[User], body_bytes: usize, clock: Clock) -> Result<Fleet, Failure> {
         raise_descriptor_limit();
         let connections = users.len() as u32;
         let buffer_bytes = (body_bytes + 512).next_power_of_two().clamp(2048, 64 * 1024);
         let buffers = (BUFFERS_BYTES / buffer_bytes) as u16;
-        let sources = sources(server, connections)?;
+        let Route { server, sources } = route.clone();
         let ring = Ring::new(&RingOptions { server, sources, connections, buffers, buffer_bytes })?;
-        let link = |user: &User| Link {
-            phase: Phase::Absent,
-            token: user.token.clone(),
-            assembler: Assembler::new(Role::Client),
-        };
         let seed = getrandom::u64().map_err(|error| Failure::system("get a random number", error))?;
         Ok(Fleet {
             ring,
-            links: users.iter().map(link).collect(),
+            links: users.iter().map(Link::new).collect(),
             clock,
             completions: Vec::new(),
             ready: 0,
@@ -163,8 +169,7 @@ impl Fleet {
         let mut progress = (self.ready, since_ns);
         while self.ready < sessions {
             while self.started < sessions && self.started - self.ready < connecting_max {
-                self.ring.connect(self.started);
-                self.started += 1;
+                self.start_next();
             }
             self.turn(&mut Silence, Patience::UpTo(CONNECT_TURN_NS))?;
             let now_ns = self.clock.now_ns();
@@ -179,6 +184,37 @@ impl Fleet {
             }
         }
         Ok(Connected { sessions, took_ns: self.clock.now_ns() - since_ns })
+    }
+
+    /// Begins the next connect: of which connection; none: all are begun.
+    pub fn start_next(&mut self) -> Option<u32> {
+        let connection = self.started;
+        if connection as usize == self.links.len() {
+            return None;
+        }
+        self.ring.connect(connection);
+        self.started += 1;
+        Some(connection)
+    }
+
+    /// Turns until a scenario is done.
+    ///
+    /// # Errors
+    /// What ends the run, or no progress for too long with `what`.
+    pub fn finish(&mut self, scenario: &mut impl Finite, patience_ns: u64, what: &str) -> Result<(), Failure> {
+        let mut progress = (scenario.progress(), self.clock.now_ns());
+        while !scenario.is_done() {
+            self.turn(scenario, Patience::UpTo(TURN_NS))?;
+            let now_ns = self.clock.now_ns();
+            scenario.repeat_due(&mut self.outlet, now_ns);
+            if scenario.progress() != progress.0 {
+                progress = (scenario.progress(), now_ns);
+            } else if now_ns - progress.1 > patience_ns {
+                let waited_s = patience_ns / NS_PER_S;
+                return Err(Failure::Server(format!("{what}: nothing happened for {waited_s} s")));
+            }
+        }
+        Ok(())
     }
 
     /// One turn: sends what was pushed, takes what arrived, and lets the scenario answer. Whether there was anything to do.
@@ -269,13 +305,14 @@ impl Fleet {
         let more = completion.more();
         let bytes = self.ring.received(&completion);
         let link = &mut self.links[connection as usize];
-        let consumed = take_head(link, connection, bytes, &mut self.outlet)?;
+        self.traffic.bytes += bytes.len() as u64;
+        let consumed = link.take_head(connection, bytes, &mut self.outlet)?;
         let ready_before = matches!(link.phase, Phase::Ready);
         let mut result = Ok(());
         let (outlet, traffic) = (&mut self.outlet, &mut self.traffic);
+        let mut intake = Intake { scenario, outlet, traffic, connection, now_ns };
         let mut sink = |incoming: Incoming<'_>| {
-            traffic.envelopes += 1;
-            result = take_incoming(&mut link.phase, scenario, outlet, connection, now_ns, &incoming);
+            result = intake.take(&mut link.phase, &incoming);
             if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
         let judged = link.assembler.receive(&FrameLimits::DEFAULT, &mut bytes[consumed..], &mut sink);
@@ -290,105 +327,10 @@ impl Fleet {
     }
 }
 
-/// Takes the head of the handshake off what was received: how many bytes that were.
-fn take_head(link: &mut Link, connection: u32, bytes: &[u8], outlet: &mut Outlet) -> Result<usize, Failure> {
-    let Phase::Handshake(handshake) = &mut link.phase else { return Ok(0) };
-    match handshake.receive(bytes) {
-        Ok(HandshakeProgress::NeedMore) => Ok(bytes.len()),
-        Ok(HandshakeProgress::Done { consumed, .. }) => {
-            link.phase = Phase::Greeting;
-            let token = std::mem::take(&mut link.token);
-            outlet.push(connection, |encoder| encoder.hello(1, &token, CLIENT_NAME));
-            Ok(consumed)
-        }
-        Err(violation) => {
-            let status = handshake.status().map_or_else(String::new, |status| format!(" (HTTP status {status})"));
-            Err(Failure::Server(format!("it refused the handshake of connection {connection}{status}: {violation}")))
-        }
-    }
-}
-
-fn take_incoming(
-    phase: &mut Phase,
-    scenario: &mut impl Scenario,
-    outlet: &mut Outlet,
-    connection: u32,
-    now_ns: u64,
-    incoming: &Incoming<'_>,
-) -> Result<(), Failure> {
-    match incoming {
-        Incoming::Binary(envelope) => {
-            let (request, answer) = decode_answer(envelope)
-                .map_err(|error| Failure::Server(format!("an envelope on connection {connection}: {error:?}")))?;
-            let arrival = Arrival { connection, request, now_ns };
-            match (&phase, &answer) {
-                (Phase::Ready, _) => scenario.answered(outlet, arrival, &answer),
-                (Phase::Greeting, Answer::Welcome(_)) => {
-                    *phase = Phase::Ready;
-                    Ok(())
-                }
-                _ => Err(unexpected(arrival, &answer)),
-            }
-        }
-        Incoming::Ping(payload) => {
-            outlet.push_control(connection, Opcode::Pong, payload);
-            Ok(())
-        }
-        Incoming::Pong(_) => Ok(()),
-        Incoming::Text(_) => Err(Failure::Server(format!("it sent text on connection {connection}"))),
-        Incoming::Close { code, reason } => {
-            let code = code.map_or_else(|| "without a code".to_owned(), |code| code.value().to_string());
-            Err(Failure::Server(format!("it closed connection {connection}: {code} {reason}")))
-        }
-    }
-}
-
-/// An answer that nothing asked for, or a typed error where none may be.
-#[must_use]
-pub fn unexpected(arrival: Arrival, answer: &Answer<'_>) -> Failure {
-    let Arrival { connection, request, .. } = arrival;
-    let place = format!("connection {connection}, request {request}");
-    match answer {
-        Answer::Error(error) => refused(&place, error.code(), error.message().unwrap_or_default()),
-        Answer::GoAway(go_away) => refused(&place, go_away.reason(), "it goes away"),
-        other => {
-            let text = format!("{other:?}");
-            Failure::Server(format!("{place}: not asked for: {}", text.chars().take(200).collect::<String>()))
-        }
-    }
-}
-
-/// Addresses to connect from: the kernel's choice for few connections, else one address for every ten thousand.
-fn sources(server: SocketAddrV4, connections: u32) -> Result<Vec<Ipv4Addr>, Failure> {
-    if connections <= CONNECTIONS_PER_SOURCE {
-        return Ok(Vec::new());
-    }
-    if !server.ip().is_loopback() {
-        let most = CONNECTIONS_PER_SOURCE;
-        return Err(Failure::Operator(format!("more than {most} connections need a server on 127.0.0.1")));
-    }
-    let count = connections.div_ceil(CONNECTIONS_PER_SOURCE);
-    Ok((1..=count).map(|source| Ipv4Addr::from(u32::from(Ipv4Addr::LOCALHOST) + source)).collect())
-}
-
 /// Lets the table of descriptors be as large as the machine allows.
 fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     // Where it is refused, the ring says which limit is too low.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn many_connections_come_from_many_addresses() {
-        let server = "127.0.0.1:7400".parse().unwrap();
-        assert!(sources(server, CONNECTIONS_PER_SOURCE).unwrap().is_empty());
-        let addresses = sources(server, 3 * CONNECTIONS_PER_SOURCE).unwrap();
-        assert_eq!(addresses, [[127, 0, 0, 2], [127, 0, 0, 3], [127, 0, 0, 4]].map(Ipv4Addr::from));
-        assert!(matches!(sources("192.0.2.1:1".parse().unwrap(), 10_001), Err(Failure::Operator(_))));
-    }
 }

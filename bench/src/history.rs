@@ -2,15 +2,15 @@
 
 use trunkline_wire::ids::{ConversationId, MessageId, UserId};
 use trunkline_wire::limits::HISTORY_MESSAGES_MAX;
-use trunkline_wire::message::{Answer, ErrorCode, messages_of_page, schema};
+use trunkline_wire::message::{Answer, messages_of_page, schema};
 
-use crate::clock::{Clock, NS_PER_MS, NS_PER_S};
-use crate::direct::bodies::Digest;
-use crate::failure::{Failure, refused};
-use crate::fleet::{Arrival, Fleet, Patience, Scenario, unexpected};
+use crate::bodies::Digest;
+use crate::clock::NS_PER_S;
+use crate::failure::Failure;
+use crate::fleet::{Arrival, Finite, Fleet, Scenario, unexpected};
 use crate::outlet::Outlet;
+use crate::refusals::{Refusal, Refusals};
 
-const TURN_NS: u64 = 20 * NS_PER_MS;
 /// No page came for so long: the run ends.
 const PATIENCE_NS: u64 = 15 * NS_PER_S;
 
@@ -40,13 +40,12 @@ struct Reading {
     sample: Sample,
     next_seq: u64,
     read: Digest,
-    /// When to ask again, after a refusal.
-    again_ns: Option<u64>,
     is_done: bool,
 }
 
 struct Readings {
     readings: Vec<Reading>,
+    refusals: Refusals,
     pages: u64,
 }
 
@@ -56,14 +55,6 @@ impl Readings {
         let (request, limit) = (index as u32 + 1, HISTORY_MESSAGES_MAX as u16);
         outlet
             .push(sample.connection, |encoder| encoder.history(request, sample.conversation, *next_seq, false, limit));
-    }
-
-    fn ask_again(&mut self, outlet: &mut Outlet, now_ns: u64) {
-        for index in 0..self.readings.len() {
-            if self.readings[index].again_ns.take_if(|again_ns| *again_ns <= now_ns).is_some() {
-                self.ask(outlet, index);
-            }
-        }
     }
 
     fn take_page(&mut self, outlet: &mut Outlet, index: usize, page: &schema::HistoryPage<'_>) -> Result<(), Failure> {
@@ -101,53 +92,46 @@ impl Scenario for Readings {
         match answer {
             Answer::HistoryPage(page) if index < self.readings.len() => self.take_page(outlet, index, page),
             Answer::Error(error) if index < self.readings.len() => {
-                if !is_worth_another_try(error.code()) {
-                    let place = format!("history of conversation {}", self.readings[index].sample.conversation);
-                    return Err(refused(&place, error.code(), error.message().unwrap_or_default()));
-                }
-                let pause_ns = u64::from(error.retry_after_ms().max(1)) * NS_PER_MS;
-                self.readings[index].again_ns = Some(arrival.now_ns + pause_ns);
-                Ok(())
+                let conversation = self.readings[index].sample.conversation;
+                let place = || format!("history of conversation {conversation}");
+                self.refusals.take(arrival.now_ns, index as u32, &Refusal::of_error(error), place)
             }
             _ => Err(unexpected(arrival, answer)),
         }
     }
 }
 
-/// Whether the same request may succeed a little later.
-#[must_use]
-pub fn is_worth_another_try(code: u16) -> bool {
-    matches!(
-        ErrorCode::from_number(code),
-        Some(ErrorCode::Busy | ErrorCode::RateLimited | ErrorCode::TooManyRequests | ErrorCode::StorageUnavailable)
-    )
+impl Finite for Readings {
+    fn is_done(&self) -> bool {
+        self.readings.iter().all(|reading| reading.is_done)
+    }
+
+    fn progress(&self) -> u64 {
+        self.pages
+    }
+
+    fn repeat_due(&mut self, outlet: &mut Outlet, now_ns: u64) {
+        while let Some(index) = self.refusals.pop_due(now_ns) {
+            self.ask(outlet, index as usize);
+        }
+    }
 }
 
 /// Reads all samples and compares.
 ///
 /// # Errors
 /// A difference, a refusal, or silence.
-pub fn compare(fleet: &mut Fleet, clock: Clock, samples: &[Sample]) -> Result<Compared, Failure> {
+pub fn compare(fleet: &mut Fleet, samples: &[Sample]) -> Result<Compared, Failure> {
     let reading = |sample: &Sample| Reading {
         sample: *sample,
         next_seq: sample.first_seq,
         read: Digest::default(),
-        again_ns: None,
         is_done: false,
     };
-    let mut readings = Readings { readings: samples.iter().map(reading).collect(), pages: 0 };
+    let readings = samples.iter().map(reading).collect();
+    let mut readings = Readings { readings, refusals: Refusals::default(), pages: 0 };
     (0..samples.len()).for_each(|index| readings.ask(&mut fleet.outlet, index));
-    let mut progress = (0, clock.now_ns());
-    while readings.readings.iter().any(|reading| !reading.is_done) {
-        fleet.turn(&mut readings, Patience::UpTo(TURN_NS))?;
-        let now_ns = clock.now_ns();
-        readings.ask_again(&mut fleet.outlet, now_ns);
-        if readings.pages != progress.0 {
-            progress = (readings.pages, now_ns);
-        } else if now_ns - progress.1 > PATIENCE_NS {
-            return Err(Failure::Server("no page of history came for 15 s".to_owned()));
-        }
-    }
+    fleet.finish(&mut readings, PATIENCE_NS, "pages of history")?;
     let mut compared = Compared::default();
     for Reading { sample, read, .. } in &readings.readings {
         if *read != sample.sent {

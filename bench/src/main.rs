@@ -9,10 +9,14 @@ use serde_json::{Value, json};
 
 use trunkline_bench::failure::Failure;
 use trunkline_bench::host::{self, Facts};
-use trunkline_bench::options::{Command, DirectOptions, IdleOptions, Options, ServerOptions, UsersOptions};
+use trunkline_bench::options::{
+    Account, AccountMeasure, AccountPrepare, Command, DirectOptions, GroupOptions, IdleOptions, Options, Resume,
+    ResumeMeasure, ResumePrepare, ServerOptions, UsersOptions,
+};
+use trunkline_bench::prepared::Prepared;
 use trunkline_bench::report::{self, Report};
 use trunkline_bench::users::{self, User};
-use trunkline_bench::{direct, idle};
+use trunkline_bench::{account, direct, group, idle, resume};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -22,6 +26,11 @@ fn main() -> ExitCode {
         Command::Users(options) => make_users(&options),
         Command::Idle(options) => run_idle(&options),
         Command::Direct(options) => run_direct(&options),
+        Command::Group(options) => run_group(&options),
+        Command::Resume(Resume::Prepare(options)) => prepare_resume(&options),
+        Command::Resume(Resume::Measure(options)) => measure_resume(&options),
+        Command::Account(Account::Prepare(options)) => prepare_account(&options),
+        Command::Account(Account::Measure(options)) => measure_account(&options),
         Command::Median { files } => {
             report::medians(&files).map(|lines| lines.iter().for_each(|line| println!("{line}")))
         }
@@ -43,9 +52,8 @@ fn make_users(options: &UsersOptions) -> Result<(), Failure> {
 
 fn run_idle(options: &IdleOptions) -> Result<(), Failure> {
     let target = Target::find(&options.server, options.connections)?;
-    let connecting = options.server.connecting;
-    let outcome = idle::run(target.address, &target.users, options.seconds, connecting, target.pid)?;
-    target.tell(&Report::of_idle(&outcome, target.pid.is_some()), &options.server)
+    let outcome = idle::run(target.address, &target.users, &options.setting(target.pid))?;
+    target.tell(&Report::of_idle(&outcome, options.seconds, target.pid.is_some()), &options.server)
 }
 
 fn run_direct(options: &DirectOptions) -> Result<(), Failure> {
@@ -55,6 +63,55 @@ fn run_direct(options: &DirectOptions) -> Result<(), Failure> {
     let outcome = direct::run(target.address, &target.users, &setting)?;
     let cores = target.pid.map_or(0, host::cores_of);
     target.tell(&Report::of_direct(&setting, &outcome, cores), &options.server)
+}
+
+fn run_group(options: &GroupOptions) -> Result<(), Failure> {
+    let users = options.setting(None).users()?;
+    let target = Target::find(&options.server, users)?;
+    let setting = options.setting(target.pid);
+    let outcome = group::run(target.address, &target.users, &setting)?;
+    let cores = target.pid.map_or(0, host::cores_of);
+    target.tell(&Report::of_group(&setting, &outcome, cores), &options.server)
+}
+
+fn prepare_resume(options: &ResumePrepare) -> Result<(), Failure> {
+    let setting = options.setting();
+    setting.check()?;
+    let target = Target::find(&options.server, setting.users)?;
+    let prepared = resume::prepare(target.address, &target.users, &setting)?;
+    prepared.write(&options.state)?;
+    let (users, groups) = (setting.users, prepared.conversations.len());
+    println!("{users} users in {groups} groups wait to come back, in {}", options.state.display());
+    Ok(())
+}
+
+fn measure_resume(options: &ResumeMeasure) -> Result<(), Failure> {
+    let prepared = Prepared::read(&options.state, resume::SCENARIO)?;
+    let target = Target::find(&options.server, prepared.positions.len() as u32)?;
+    let (rounds, connecting) = (options.rounds, options.server.connecting);
+    let outcome = resume::measure(target.address, &target.users, &prepared, rounds, connecting, target.pid)?;
+    let cores = target.pid.map(host::cores_of);
+    let how = (options.from.name(), rounds, connecting);
+    target.tell(&Report::of_resume(&prepared, &outcome, how, cores), &options.server)
+}
+
+fn prepare_account(options: &AccountPrepare) -> Result<(), Failure> {
+    let setting = options.setting();
+    let target = Target::find(&options.server, setting.users()?)?;
+    let (prepared, took_s) = account::prepare(target.address, &target.users, &setting)?;
+    prepared.write(&options.state)?;
+    let conversations = setting.conversations;
+    println!("{conversations} conversations made in {took_s:.1} s, in {}", options.state.display());
+    Ok(())
+}
+
+fn measure_account(options: &AccountMeasure) -> Result<(), Failure> {
+    let prepared = Prepared::read(&options.state, account::SCENARIO)?;
+    let target = Target::find(&options.server, 1)?;
+    let (repeats, of_all) = (options.repeats, options.repeats_of_all);
+    let outcome = account::measure(target.address, &target.users, &prepared, repeats, of_all, target.pid)?;
+    let report = Report::of_account(&prepared, &outcome, options.from.name(), target.pid.is_some());
+    target.tell(&report, &options.server)
 }
 
 /// The server that is meant, and the users to load it with.

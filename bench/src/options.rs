@@ -1,12 +1,20 @@
 //! What the operator asks for, from the command line.
 
+mod two_steps;
+
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use trunkline_wire::limits::BODY_BYTES_MAX;
 
+use crate::course::Spans;
 use crate::direct::{IN_FLIGHT_MAX, Setting};
+use crate::fleet::CONNECTIONS_PER_SOURCE;
+use crate::group;
+use crate::idle;
+
+pub use two_steps::{Account, AccountMeasure, AccountPrepare, From, Resume, ResumeMeasure, ResumePrepare};
 
 /// The load generator of Trunkline: real sessions, real tokens, every byte checked.
 #[derive(Parser, Debug)]
@@ -26,6 +34,14 @@ pub enum Command {
     Idle(IdleOptions),
     /// Pairs of users chat 1:1
     Direct(DirectOptions),
+    /// Some members of groups talk, all others listen
+    Group(GroupOptions),
+    /// Sessions come back and ask what changed
+    #[command(subcommand)]
+    Resume(Resume),
+    /// An account with very many conversations asks what changed
+    #[command(subcommand)]
+    Account(Account),
     /// Print medians of the figures of several results
     Median {
         /// Results that --json wrote
@@ -95,6 +111,18 @@ pub struct IdleOptions {
     /// How long to hold them
     #[arg(long, default_value_t = 60.0, value_parser = span)]
     pub seconds: f64,
+    /// Sessions of each ring of the generator; the limit of descriptors bounds it
+    #[arg(long, default_value_t = CONNECTIONS_PER_SOURCE, value_parser = clap::value_parser!(u32).range(1..))]
+    pub per_ring: u32,
+}
+
+impl IdleOptions {
+    /// As the scenario takes it.
+    #[must_use]
+    pub fn setting(&self, server_pid: Option<u32>) -> idle::Setting {
+        let IdleOptions { seconds, per_ring, .. } = *self;
+        idle::Setting { seconds, connecting_max: self.server.connecting, per_ring, server_pid }
+    }
 }
 
 /// `direct`.
@@ -152,6 +180,55 @@ impl DirectOptions {
     }
 }
 
+/// `group`.
+#[derive(Args, Debug)]
+pub struct GroupOptions {
+    /// Which server.
+    #[command(flatten)]
+    pub server: ServerOptions,
+    /// How many groups
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub groups: u32,
+    /// Members of each, each a user of its own
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=1024))]
+    pub members: u32,
+    /// Members of each that talk, with one message in flight
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub senders: u32,
+    /// Bytes of a message's body
+    #[arg(long, default_value_t = 100, value_parser = body_bytes)]
+    pub body: usize,
+    /// How long to measure
+    #[arg(long, default_value_t = 30.0, value_parser = span)]
+    pub seconds: f64,
+    /// How long to talk before
+    #[arg(long, default_value_t = 10.0, value_parser = span)]
+    pub warmup: f64,
+    /// Groups whose history is read back and compared
+    #[arg(long, default_value_t = 4)]
+    pub samples: u32,
+    /// How long the last messages may take, in seconds
+    #[arg(long, default_value_t = 10.0, value_parser = span)]
+    pub patience: f64,
+}
+
+impl GroupOptions {
+    /// As the scenario takes it.
+    #[must_use]
+    pub fn setting(&self, server_pid: Option<u32>) -> group::Setting {
+        group::Setting {
+            groups: self.groups,
+            members: self.members,
+            senders: self.senders,
+            body_bytes: self.body,
+            spans: Spans { warmup_s: self.warmup, seconds: self.seconds, patience_s: self.patience },
+            samples: self.samples,
+            connecting_max: self.server.connecting,
+            server_pid,
+        }
+    }
+}
+
 fn span(text: &str) -> Result<f64, String> {
     let seconds = text.parse().ok().filter(|seconds| (0.0..=86_400.0).contains(seconds));
     seconds.ok_or_else(|| "a number of seconds, a day at most".to_owned())
@@ -203,6 +280,29 @@ mod tests {
     }
 
     #[test]
+    fn groups_are_four_of_a_hundred() {
+        let Command::Group(group) = parse("group --data x").unwrap().command else { panic!() };
+        let setting = group.setting(None);
+        assert_eq!((setting.groups, setting.members, setting.senders, setting.users()), (4, 100, 4, Ok(400)));
+        let Command::Group(group) = parse("group --members 3 --senders 4").unwrap().command else { panic!() };
+        assert!(group.setting(None).users().is_err());
+    }
+
+    #[test]
+    fn preparations_and_measurements_share_a_file() {
+        let prepare = parse("resume prepare --state s --users 200 --members 10").unwrap().command;
+        let Command::Resume(Resume::Prepare(prepare)) = prepare else { panic!() };
+        assert_eq!((prepare.setting().users, prepare.setting().members, prepare.setting().check()), (200, 10, Ok(())));
+        let measure = parse("resume measure --state s --from store").unwrap().command;
+        assert!(matches!(measure, Command::Resume(Resume::Measure(measure)) if measure.from == From::Store));
+        let prepare = parse("account prepare --state s").unwrap().command;
+        let Command::Account(Account::Prepare(prepare)) = prepare else { panic!() };
+        assert_eq!((prepare.setting().conversations, prepare.setting().users()), (10_000, Ok(101)));
+        let measure = parse("account measure --state s --from memory --repeats 7").unwrap().command;
+        assert!(matches!(measure, Command::Account(Account::Measure(measure)) if measure.repeats == 7));
+    }
+
+    #[test]
     fn nonsense_is_refused() {
         for line in [
             "",
@@ -216,6 +316,12 @@ mod tests {
             "direct --pairs 1 --server [::1]:5",
             "idle --connections 0",
             "users --count 3 --out f",
+            "group --members 1",
+            "group --members 1025",
+            "resume",
+            "resume prepare",
+            "resume measure --state s",
+            "account measure --state s --from nowhere",
             "median",
         ] {
             assert!(parse(line).is_err(), "{line}");

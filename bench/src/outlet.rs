@@ -54,6 +54,8 @@ pub struct Outlet {
     pub frames: u64,
     /// Gathered sends so far.
     pub sends: u64,
+    /// Bytes in them.
+    pub bytes: u64,
 }
 
 impl Outlet {
@@ -63,7 +65,7 @@ impl Outlet {
         let outboxes = std::iter::repeat_with(Outbox::default).take(connections as usize).collect();
         let random = Random::new(seed);
         let (listed, spares) = (Vec::new(), Vec::new());
-        Outlet { encoder: Encoder::new(), random, outboxes, listed, spares, frames: 0, sends: 0 }
+        Outlet { encoder: Encoder::new(), random, outboxes, listed, spares, frames: 0, sends: 0, bytes: 0 }
     }
 
     /// Adds one envelope to a connection's outbox.
@@ -106,6 +108,7 @@ impl Outlet {
         let outbox = &mut self.outboxes[connection as usize];
         (outbox.is_listed, outbox.is_sending) = (false, true);
         self.sends += 1;
+        self.bytes += outbox.bytes.len() as u64;
         Some((connection, std::mem::take(&mut outbox.bytes)))
     }
 

@@ -1,25 +1,22 @@
 //! The result of a run: figures by name, what they are worth, and under which circumstances they were found.
 
+mod load;
+mod of_idle;
+mod of_sync;
+mod of_talk;
+
 use std::fs;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::clock::{NS_PER_S, seconds};
-use crate::direct::{self, Setting};
 use crate::failure::Failure;
-use crate::host::Facts;
-use crate::idle;
-use crate::statistics::{LatencyFigures, median, per};
+use crate::statistics::{LatencyFigures, median};
 
 /// A core counts as saturated from this share on.
 const SATURATED_SHARE: f64 = 0.95;
 /// A generator busier than this may itself be the limit.
 const GENERATOR_SHARE_MAX: f64 = 0.85;
-/// A run in which the hypervisor gave away more is to be dropped.
-const STOLEN_SHARE_MAX: f64 = 0.02;
-/// Other processes that use more than this disturb the figures.
-const OTHERS_CORES_MAX: f64 = 0.1;
 const NS_PER_US: f64 = 1e3;
 
 /// What was at its end.
@@ -73,134 +70,16 @@ pub struct Report {
 }
 
 impl Report {
-    /// Of pairs that chatted; the server may use so many cores.
-    #[must_use]
-    pub fn of_direct(setting: &Setting, outcome: &direct::Outcome, server_cores: u32) -> Report {
-        let mut report = Report { scenario: "direct".to_owned(), ..Report::default() };
-        report.set_direct(setting);
-        let (before, after) = (&outcome.before, &outcome.after);
-        let span_ns = (after.at_ns - before.at_ns) as f64;
-        let acked = (after.tally.acked - before.tally.acked) as f64;
-        let delivered = (after.tally.delivered - before.tally.delivered) as f64;
-        let durable = acked.min(delivered);
-        let per_s = |count: f64| per(count * NS_PER_S as f64, span_ns);
-        let server_ns = after.server.since(&before.server) as f64;
-        let generator_ns = match setting.rate {
-            Some(_) => after.busy_ns - before.busy_ns,
-            None => after.generator.since(&before.generator),
-        } as f64;
-        let busiest_share = per(after.server.busiest_since(&before.server) as f64, span_ns);
-        let cores_share = per(server_ns, span_ns * f64::from(server_cores));
-        let generator_share = per(generator_ns, span_ns);
-        let frames = (after.traffic.envelopes - before.traffic.envelopes) as f64;
-        let receives = (after.traffic.receives - before.traffic.receives) as f64;
-        report.add("durable_messages_per_s", per_s(durable));
-        report.add("acked_per_s", per_s(acked));
-        report.add("delivered_per_s", per_s(delivered));
-        report.add_latencies("ack", &outcome.to_ack);
-        report.add_latencies("delivery", &outcome.to_delivery);
-        if setting.server_pid.is_some() {
-            report.add("server_cpu_us_per_message", per(server_ns / NS_PER_US, durable));
-            report.add("server_cores_used", per(server_ns, span_ns));
-            report.add("server_busiest_thread_share", busiest_share);
-        }
-        report.add("generator_cpu_us_per_message", per(generator_ns / NS_PER_US, durable));
-        report.add("generator_share", generator_share);
-        report.add("deliveries_per_message", per(delivered, acked));
-        report.add("frames_per_receive", per(frames, receives));
-        report.add("sends_per_message", per((after.tally.sends - before.tally.sends) as f64, acked));
-        report.add("rate_limited", outcome.total.rate_limited as f64);
-        report.add("busy", outcome.total.busy as f64);
-        report.add("connects_per_s", outcome.connected.per_s());
-        report.add("history_conversations", outcome.compared.conversations as f64);
-        report.add("history_messages", outcome.compared.messages as f64);
-        report.add("unsent", outcome.unsent as f64);
-        let stolen_ns = (after.machine.stolen_ns - before.machine.stolen_ns) as f64;
-        let stolen = per(stolen_ns, span_ns * f64::from(Facts::collect().cores));
-        report.add("stolen_share", stolen);
-        let busy_ns = (after.machine.busy_ns - before.machine.busy_ns) as f64;
-        let own_ns = after.generator.since(&before.generator) as f64;
-        let others =
-            if setting.server_pid.is_some() { per(busy_ns - server_ns - own_ns, span_ns).max(0.0) } else { 0.0 };
-        report.add("other_cores_used", others);
-        report.saturated = Some(Saturated::judge(cores_share, busiest_share, generator_share));
-        report.note_direct(outcome, stolen, others);
-        report
+    fn of(scenario: &str) -> Report {
+        Report { scenario: scenario.to_owned(), ..Report::default() }
     }
 
-    fn set_direct(&mut self, setting: &Setting) {
-        let mut set = |name: &str, value: Value| self.setting.insert(name.to_owned(), value);
-        set("pairs", setting.pairs.into());
-        set("in_flight_per_connection", setting.in_flight.into());
-        set("one_way", setting.is_one_way.into());
-        set("body_bytes", setting.body_bytes.into());
-        set("seconds", setting.seconds.into());
-        set("warmup_s", setting.warmup_s.into());
-        set("rate_per_s", setting.rate.into());
+    fn set(&mut self, name: &str, value: impl Into<Value>) {
+        self.setting.insert(name.to_owned(), value.into());
     }
 
-    fn note_direct(&mut self, outcome: &direct::Outcome, stolen: f64, others: f64) {
-        let direct::Tally { rate_limited, busy, .. } = outcome.total;
-        let mut note = |text: String| self.notes.push(text);
-        if rate_limited > 0 {
-            note(format!("the server's limits bound: {rate_limited} refusals were repeated later; the rate is theirs"));
-        }
-        if busy > 0 {
-            note(format!("the server was busy {busy} times, and asked again"));
-        }
-        if outcome.unsent > 0 {
-            let (unsent, due) = (outcome.unsent, outcome.due);
-            note(format!(
-                "overloaded: {unsent} of {due} messages could not even be sent; the latencies leave them out"
-            ));
-        }
-        if stolen > STOLEN_SHARE_MAX {
-            note(format!("drop this run: the hypervisor took {:.1} % of the time", stolen * 100.0));
-        }
-        if others > OTHERS_CORES_MAX {
-            note(format!("the machine was not quiet: other processes used {others:.2} cores"));
-        }
-        if outcome.compared.messages == 0 {
-            note("no history was compared".to_owned());
-        }
-        if self.saturated == Some(Saturated::Generator) {
-            self.notes.push("generator-limited: compare only CPU per message".to_owned());
-        }
-    }
-
-    /// Of idle sessions.
-    #[must_use]
-    pub fn of_idle(outcome: &idle::Outcome, has_server_pid: bool) -> Report {
-        let mut report = Report { scenario: "idle".to_owned(), ..Report::default() };
-        let sessions = f64::from(outcome.connected.sessions);
-        let idle::Outcome { before, begin, end, .. } = outcome;
-        report.setting.insert("connections".to_owned(), outcome.connected.sessions.into());
-        report.setting.insert("seconds".to_owned(), seconds(end.at_ns - begin.at_ns).into());
-        report.add("connects_per_s", outcome.connected.per_s());
-        let each = |before: u64, after: u64| (after as f64 - before as f64) / sessions;
-        if has_server_pid {
-            for (when, holding) in [("connected", begin), ("held", end)] {
-                let (rss, pss) = (holding.memory.rss, holding.memory.pss);
-                report.add(&format!("rss_bytes_per_session_{when}"), each(before.memory.rss, rss));
-                report.add(&format!("pss_bytes_per_session_{when}"), each(before.memory.pss, pss));
-            }
-            report.add("pss_bytes_before", before.memory.pss as f64);
-            report.add("pss_bytes_held", end.memory.pss as f64);
-            report.add(
-                "connect_server_cpu_us_per_session",
-                begin.server.since(&before.server) as f64 / NS_PER_US / sessions,
-            );
-            let (used_ns, span_ns) = (end.server.since(&begin.server) as f64, (end.at_ns - begin.at_ns) as f64);
-            report.add("held_server_core_share", per(used_ns, span_ns));
-            report.add(
-                "held_server_cpu_us_per_session_s",
-                per(used_ns * NS_PER_S as f64 / NS_PER_US, span_ns * sessions),
-            );
-        }
-        report.add("tcp_bytes_per_session_both_ends", each(before.tcp_bytes, end.tcp_bytes));
-        let generator_ns = end.generator.since(&begin.generator) as f64;
-        report.add("held_generator_core_share", per(generator_ns, (end.at_ns - begin.at_ns) as f64));
-        report
+    fn note(&mut self, text: String) {
+        self.notes.push(text);
     }
 
     /// Adds a figure.
@@ -268,9 +147,8 @@ pub fn medians(files: &[impl AsRef<Path>]) -> Result<Vec<String>, Failure> {
         results.push(result);
     }
     let Some(first) = results.first() else { return Ok(Vec::new()) };
-    if results.iter().any(|result| {
-        result["scenario"] != first["scenario"] || result["setting"]["pairs"] != first["setting"]["pairs"]
-    }) {
+    let is_other = |result: &Value| result["scenario"] != first["scenario"] || result["setting"] != first["setting"];
+    if results.iter().any(is_other) {
         return Err(Failure::Operator("these are results of different scenarios".to_owned()));
     }
     let mut lines = vec![format!("  {:<36} {:>12} {:>12} {:>12}", "median of runs", "median", "least", "most")];
@@ -322,6 +200,10 @@ mod tests {
         let lines = medians(&files).unwrap();
         assert_eq!(lines[1].split_whitespace().collect::<Vec<_>>(), ["x_per_s", "3", "1", "2000"]);
         assert!(lines[2].ends_with("nobody, nobody, nobody"));
+        let mut other = Report::default();
+        other.set("pairs", 7);
+        other.write(&files[0], &json!({})).unwrap();
+        assert!(matches!(medians(&files), Err(Failure::Operator(_))));
         fs::write(&files[0], "{}").unwrap();
         assert!(matches!(medians(&files), Err(Failure::Operator(_))));
         files.iter().for_each(|file| fs::remove_file(file).unwrap());

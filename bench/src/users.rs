@@ -15,8 +15,8 @@ use crate::failure::Failure;
 
 /// Name of the admin socket in a data folder.
 const ADMIN_SOCKET: &str = "admin.sock";
-/// Connections to it; the server takes 16.
-const ADMIN_CONNECTIONS: usize = 8;
+/// Connections to it; the server takes 16, and does one request of each at a time.
+const ADMIN_CONNECTIONS: usize = 14;
 /// Requests on their way per connection: few enough that no buffer of a Unix socket fills.
 const ADMIN_PIPELINE: usize = 32;
 const ADMIN_PATIENCE: Duration = Duration::from_secs(60);

@@ -17,6 +17,7 @@ fn run(conduct: Conduct, setting: &Setting) -> direct::Outcome {
     assert_eq!(outcome.compared.messages, outcome.total.acked, "all conversations are samples here");
     assert_eq!(outcome.to_ack.count, outcome.to_delivery.count);
     assert!(outcome.after.tally.acked > outcome.before.tally.acked);
+    assert!(outcome.after.traffic.notices > outcome.before.traffic.notices, "Advanced is counted");
     outcome
 }
 

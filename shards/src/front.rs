@@ -1,6 +1,7 @@
 //! The front of a shard: the connections whose sockets it has.
 
 mod pull;
+mod rates;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;

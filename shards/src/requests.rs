@@ -15,13 +15,10 @@ use trunkline_wire::websocket::CloseCode;
 use crate::bucket::Bucket;
 use crate::command::Command;
 use crate::contract::{ConnectionId, ShardId};
-use crate::entry::{Address, Caller, HomeAnswer, HomeRequest, OutgoingMessage};
+use crate::entry::{Address, Caller, HomeAnswer, HomeRequest};
 use crate::front::{Front, Identity, Pending, Session, Step};
 use crate::store::{ConversationKey, UserKey};
 use crate::turn::Turn;
-
-/// So many watermarks of a report count as one request more: each goes on to a home of its own.
-const RECEIPTS_PER_READ: u64 = 16;
 
 impl Front {
     /// Carries out one envelope of a client.
@@ -125,45 +122,6 @@ impl Front {
             session.outstanding += 1;
         }
         self.ask(turn, home, Pending { connection: id, request, step }, asked);
-    }
-
-    /// Whether a request is within the connection's rates: that of what may cost a read of the store or goes on to other
-    /// homes, and that of what is written for good. Messages are judged one by one.
-    fn admits(&mut self, turn: &Turn<'_>, id: ConnectionId, command: &Command) -> bool {
-        let limits = &turn.shared.limits;
-        let Some(Identity::Known(session)) = self.get(id).map(|connection| &mut connection.identity) else {
-            return false;
-        };
-        let now_ns = turn.now.mono_ns;
-        let mut reads = |cost: u64| {
-            session.reads.take_per_s(now_ns, limits.read_burst, limits.read_per_s, cost.min(limits.read_burst))
-        };
-        match command {
-            Command::Open { .. }
-            | Command::OpenPeer { .. }
-            | Command::History { .. }
-            | Command::Members { .. }
-            | Command::Sync { .. }
-            | Command::Typing { .. } => reads(1),
-            Command::Report { receipts, .. } => reads(1 + receipts.len() as u64 / RECEIPTS_PER_READ),
-            Command::CreateGroup { .. } | Command::ChangeMembers { .. } => {
-                session.sends.take_per_s(now_ns, limits.send_burst, limits.send_per_s, 1)
-            }
-            _ => true,
-        }
-    }
-
-    /// New messages beyond the connection's rate are refused, and repetitions that would cost a read; a repetition that
-    /// memory can answer is answered as ever, but uses the rate too.
-    fn limit_rate(&mut self, turn: &Turn<'_>, id: ConnectionId, messages: &mut [OutgoingMessage]) {
-        let limits = &turn.shared.limits;
-        let Some(Identity::Known(session)) = self.get(id).map(|connection| &mut connection.identity) else { return };
-        for message in messages {
-            let admitted = session.sends.take_per_s(turn.now.mono_ns, limits.send_burst, limits.send_per_s, 1);
-            if !admitted && message.refusal.is_none() {
-                message.refusal = Some(ErrorCode::RateLimited);
-            }
-        }
     }
 
     /// Asks a home; without room the client is told to come again.
@@ -321,7 +279,7 @@ impl Front {
             Ok(expires_ms) => {
                 let mut frame = Vec::new();
                 turn.shared.encoder.renewed(request, expires_ms).write_server_frame(&mut frame);
-                self.push_answer(id, frame);
+                self.push_own_answer(turn, id, frame);
                 self.arm(turn, id);
             }
             Err(code) => self.refuse(turn, id, request, code),
@@ -345,7 +303,7 @@ impl Front {
         turn.shared.counters.count_error(code);
         let mut frame = Vec::new();
         turn.shared.encoder.error(request, code, code.name(), retry_after_ms).write_server_frame(&mut frame);
-        self.push_refusal(turn, id, frame);
+        self.push_own_answer(turn, id, frame);
     }
 }
 

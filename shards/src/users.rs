@@ -3,16 +3,18 @@
 mod eviction;
 mod flush;
 mod list;
+#[cfg(test)]
+mod list_store;
 mod lookups;
 mod numbers;
+#[cfg(test)]
+mod random;
 mod report;
+#[cfg(test)]
+mod rig;
 mod row;
 mod sessions;
 mod sync;
-#[cfg(test)]
-mod random;
-#[cfg(test)]
-mod rig;
 #[cfg(test)]
 mod tests;
 

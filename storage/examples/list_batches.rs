@@ -72,13 +72,12 @@ fn commit(log: &mut impl Log, changes: Vec<ListChange>) {
     assert!(matches!(results[..], [StoreResult::Put(Ok(_))]), "{results:?}");
 }
 
-fn report(what: &str, log: &mut impl Log, mut changes: Vec<ListChange>) {
+fn report(what: &str, log: &mut impl Log, changes: Vec<ListChange>) {
     let rows = changes.len() as f64;
+    let mut changes = changes.into_iter().peekable();
     let (started, on_cpu, all_cpu) = (Instant::now(), thread_cpu(), process_cpu());
-    while !changes.is_empty() {
-        let rest = changes.split_off((ROWS as usize).min(changes.len()));
-        commit(log, changes);
-        changes = rest;
+    while changes.peek().is_some() {
+        commit(log, changes.by_ref().take(ROWS as usize).collect());
     }
     let per_row = |time: Duration| time.as_secs_f64() * 1e6 / rows;
     println!(

@@ -2,6 +2,7 @@
 
 mod a_corpus_is_history;
 mod a_second_server_is_refused;
+mod a_strangers_client_misses_nothing;
 mod chat_works_with_piped_input;
 mod command_line_mistakes_are_clear;
 mod every_fallback_serves;

@@ -10,15 +10,15 @@ mod error_code;
 #[rustfmt::skip]
 mod generated;
 mod kind;
+mod lists;
 mod op;
 
 pub use decode::{
     Answer, EnvelopeError, Request, decode_answer, decode_membership, decode_request, messages_of_page, peek_request,
 };
-pub use encode::{
-    Ack, Encoded, Encoder, Member, Message, Opened, Outgoing, Page, Receipt, Summary, UserReceipt, Welcome,
-};
+pub use encode::{Ack, Encoded, Encoder, Message, Opened, Outgoing, Page, Welcome};
 pub use error_code::ErrorCode;
 pub use generated::trunkline::schema;
 pub use kind::{Change, ContentKind, ConversationKind, Role};
+pub use lists::{Member, Receipt, Summary, UserReceipt};
 pub use op::Op;

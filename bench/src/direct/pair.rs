@@ -1,82 +1,11 @@
 //! A 1:1 conversation as its two members live it: what may be said next, and whether what comes back is right.
 
 use std::collections::VecDeque;
-use std::fmt;
 
 use trunkline_wire::ids::{ConversationId, MessageId, UserId};
 
-use super::bodies::Digest;
-
-/// What a server must not do to a conversation.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Misdeed {
-    /// An Ack of a message that is not in flight, or a second one.
-    AckOfNothing {
-        /// The Ack's number.
-        client_seq: u64,
-    },
-    /// A message that its sender has not in flight, or a second copy of one.
-    DeliveryOfNothing {
-        /// The message's seq.
-        seq: u64,
-    },
-    /// A message whose seq is not above that of the message before it.
-    OutOfOrder {
-        /// The seq before.
-        before: u64,
-        /// The message's seq.
-        seq: u64,
-    },
-    /// The sender was told another seq than the recipient.
-    TwoSeqs {
-        /// What the Ack says.
-        acked: u64,
-        /// What the message says.
-        delivered: u64,
-    },
-    /// The message says something else than its sender did.
-    Forged {
-        /// The message's seq.
-        seq: u64,
-    },
-}
-
-impl fmt::Display for Misdeed {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Misdeed::AckOfNothing { client_seq } => {
-                write!(formatter, "an Ack of client_seq {client_seq}, not in flight")
-            }
-            Misdeed::DeliveryOfNothing { seq } => write!(formatter, "message {seq} is not in flight or came before"),
-            Misdeed::OutOfOrder { before, seq } => write!(formatter, "message {seq} came after message {before}"),
-            Misdeed::TwoSeqs { acked, delivered } => {
-                write!(formatter, "the sender was told seq {acked}, the recipient seq {delivered}")
-            }
-            Misdeed::Forged { seq } => write!(formatter, "message {seq} arrived with another id, sender or body"),
-        }
-    }
-}
-
-/// A message on its way.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Flight {
-    /// Its number from the device.
-    pub client_seq: u64,
-    /// Its id.
-    pub message_id: MessageId,
-    /// When it was to be sent.
-    pub intended_ns: u64,
-    acked_seq: Option<u64>,
-    delivered_seq: Option<u64>,
-}
-
-impl Flight {
-    /// Whether the sender knows that it is durable.
-    #[must_use]
-    pub fn is_acked(&self) -> bool {
-        self.acked_seq.is_some()
-    }
-}
+use crate::bodies::Digest;
+use crate::flight::{Flight, Misdeed, Step};
 
 /// One member with its connection.
 #[derive(Clone, Debug)]
@@ -93,15 +22,6 @@ pub struct Side {
     next_client_seq: Option<u64>,
     /// Seq of the last message from the other side.
     heard_seq: u64,
-}
-
-/// Something that happened to a message in flight.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Step {
-    /// When it was to be sent.
-    pub intended_ns: u64,
-    /// It is both acked and delivered: the next may go.
-    pub is_last: bool,
 }
 
 /// A conversation of two.
@@ -152,7 +72,7 @@ impl Pair {
         let client_seq = self.next_client_seq(side).expect("one message in flight per side");
         let side = &mut self.sides[side];
         side.next_client_seq = Some(client_seq + 1);
-        side.flight = Some(Flight { client_seq, message_id, intended_ns, acked_seq: None, delivered_seq: None });
+        side.flight = Some(Flight::new(client_seq, message_id, intended_ns, 1));
     }
 
     /// A side's message is durable.
@@ -160,10 +80,8 @@ impl Pair {
     /// # Errors
     /// What the server must not do.
     pub fn acked(&mut self, side: usize, client_seq: u64, seq: u64) -> Result<Step, Misdeed> {
-        let in_flight = self.sides[side].flight.as_mut();
-        let flight = in_flight.filter(|flight| flight.client_seq == client_seq && flight.acked_seq.is_none());
-        flight.ok_or(Misdeed::AckOfNothing { client_seq })?.acked_seq = Some(seq);
-        self.step(side)
+        let step = Flight::acked(self.sides[side].flight.as_mut(), client_seq, seq);
+        self.stepped(side, step)
     }
 
     /// A message has come to the other side of `sender`, its body already checked.
@@ -176,23 +94,15 @@ impl Pair {
         if seq <= before {
             return Err(Misdeed::OutOfOrder { before, seq });
         }
-        let in_flight = self.sides[sender].flight.as_mut();
-        let flight = in_flight.filter(|flight| flight.message_id == message_id && flight.delivered_seq.is_none());
-        flight.ok_or(Misdeed::DeliveryOfNothing { seq })?.delivered_seq = Some(seq);
-        self.step(sender)
+        let step = Flight::delivered(self.sides[sender].flight.as_mut(), message_id, seq);
+        self.stepped(sender, step)
     }
 
-    fn step(&mut self, side: usize) -> Result<Step, Misdeed> {
-        let flight = self.sides[side].flight.expect("something happened to it");
-        let is_last = match (flight.acked_seq, flight.delivered_seq) {
-            (Some(acked), Some(delivered)) if acked != delivered => return Err(Misdeed::TwoSeqs { acked, delivered }),
-            (Some(_), Some(_)) => true,
-            _ => false,
-        };
-        if is_last {
+    fn stepped(&mut self, side: usize, step: Result<Step, Misdeed>) -> Result<Step, Misdeed> {
+        if step.is_ok_and(|step| step.is_last) {
             self.sides[side].flight = None;
         }
-        Ok(Step { intended_ns: flight.intended_ns, is_last })
+        step
     }
 }
 
@@ -223,7 +133,10 @@ mod tests {
             } else {
                 [pair.delivered(0, MessageId(client_seq), seq), pair.acked(0, client_seq, seq)]
             };
-            assert_eq!(steps, [false, true].map(|is_last| Ok(Step { intended_ns: 7, is_last })));
+            assert_eq!(
+                steps.map(|step| step.map(|step| (step.intended_ns, step.is_last))),
+                [Ok((7, false)), Ok((7, true))]
+            );
         }
         assert_eq!((pair.next_client_seq(0), pair.next_client_seq(1)), (Some(7), Some(1)));
     }
@@ -250,7 +163,5 @@ mod tests {
         assert_eq!(pair.delivered(0, MessageId(1), 10), Err(Misdeed::OutOfOrder { before: 10, seq: 10 }));
         assert_eq!(pair.delivered(0, MessageId(1), 12), Err(Misdeed::TwoSeqs { acked: 11, delivered: 12 }));
         assert_eq!(pair.delivered(0, MessageId(1), 13), Err(Misdeed::DeliveryOfNothing { seq: 13 }));
-        let texts = [Misdeed::OutOfOrder { before: 2, seq: 1 }, Misdeed::Forged { seq: 3 }].map(|m| m.to_string());
-        assert_eq!(texts[0], "message 1 came after message 2");
     }
 }

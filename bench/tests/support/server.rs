@@ -1,17 +1,19 @@
 //! A small server in memory, one thread per connection, that can be told to misbehave.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use trunkline_bench::course::Spans;
 use trunkline_bench::direct::Setting;
+use trunkline_bench::group;
 use trunkline_bench::users::User;
 use trunkline_wire::ids::{ConversationId, DeviceId, MessageId, TenantId, UserId};
 use trunkline_wire::message::{
-    Ack, Encoder, ErrorCode, Message, Opened, Page, Request, Welcome, decode_request, schema,
+    Ack, Change, Encoder, ErrorCode, Message, Opened, Page, Request, Summary, Welcome, decode_request, schema,
 };
 use trunkline_wire::websocket::{
     Assembler, FrameLimits, HandshakeLimits, HandshakeProgress, Incoming, Role, ServerHandshake, accept_response,
@@ -32,7 +34,7 @@ pub enum Conduct {
     Repeats,
     /// Acks another seq than it delivers.
     Renumbers,
-    /// Leaves one message out of history.
+    /// Leaves one message out of history, and the last ones out of lists.
     Forgets,
     /// Knows no token.
     Mistrusts,
@@ -42,10 +44,13 @@ pub enum Conduct {
 const MISDEED_AT: u64 = 100;
 const PAGE_MESSAGES: usize = 50;
 const PAGE_BYTES: usize = 60 * 1024;
+/// Conversations in a page of a list: few, so that there are several pages.
+const LIST_PAGE: usize = 7;
 
 struct Row {
     sender: UserId,
     id: u64,
+    kind: u8,
     body: Vec<u8>,
 }
 
@@ -56,11 +61,19 @@ struct Conversation {
     members: Vec<UserId>,
 }
 
+/// A user's conversations: number of the last change and last seq of each.
+#[derive(Default)]
+struct List {
+    position: u64,
+    rows: HashMap<ConversationId, (u64, u64)>,
+}
+
 struct State {
     conduct: Conduct,
     sends: u64,
     streams: HashMap<UserId, TcpStream>,
     conversations: HashMap<ConversationId, Conversation>,
+    lists: HashMap<UserId, List>,
     encoder: Encoder,
 }
 
@@ -68,8 +81,8 @@ struct State {
 pub fn start(conduct: Conduct) -> SocketAddrV4 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
-    let (streams, conversations) = (HashMap::new(), HashMap::new());
-    let state = State { conduct, sends: 0, streams, conversations, encoder: Encoder::new() };
+    let (streams, conversations, lists) = (HashMap::new(), HashMap::new(), HashMap::new());
+    let state = State { conduct, sends: 0, streams, conversations, lists, encoder: Encoder::new() };
     let state = Arc::new(Mutex::new(state));
     thread::spawn(move || {
         for stream in listener.incoming() {
@@ -108,7 +121,22 @@ pub fn short() -> Setting {
     }
 }
 
+/// A short run of two groups of five, in which two talk.
+pub fn short_groups() -> group::Setting {
+    group::Setting {
+        groups: 2,
+        members: 5,
+        senders: 2,
+        body_bytes: 100,
+        spans: Spans { warmup_s: 0.1, seconds: 0.5, patience_s: 2.0 },
+        samples: 2,
+        connecting_max: 5,
+        server_pid: Some(std::process::id()),
+    }
+}
+
 fn serve(mut stream: TcpStream, state: &Mutex<State>) {
+    stream.set_nodelay(true).unwrap();
     let mut buffer = vec![0; 64 * 1024];
     let mut handshake = Some(ServerHandshake::new(HandshakeLimits::DEFAULT));
     let mut assembler = Assembler::new(Role::Server);
@@ -140,7 +168,7 @@ impl State {
     fn answer(&mut self, stream: &TcpStream, user: &mut UserId, number: u32, request: &Request<'_>) {
         let mut out = Vec::new();
         match request {
-            Request::Hello(_) if self.conduct == Conduct::Mistrusts => {
+            Request::Hello(hello) if self.conduct == Conduct::Mistrusts || hello.token() == Some("0") => {
                 self.encoder.error(number, ErrorCode::TokenInvalid, "no", 0).write_server_frame(&mut out);
             }
             Request::Hello(hello) => {
@@ -159,6 +187,9 @@ impl State {
             Request::Open(open) => self.open(*user, number, open, &mut out),
             Request::Send(send) => self.send(*user, number, send, &mut out),
             Request::History(history) => self.history(number, history, &mut out),
+            Request::CreateGroup(group) => self.create_group(*user, number, group, &mut out),
+            Request::Sync(sync) => self.sync(*user, number, sync, &mut out),
+            Request::Report(_) => self.encoder.done(number).write_server_frame(&mut out),
             other => panic!("not served here: {other:?}"),
         }
         // A generator that has seen enough is gone.
@@ -170,16 +201,90 @@ impl State {
         let id = ConversationId::direct(TenantId(0), user, peer);
         let conversation = self.conversations.entry(id).or_default();
         conversation.members = vec![user, peer];
+        self.opened(user, number, id, peer, out);
+    }
+
+    fn opened(&mut self, user: UserId, number: u32, id: ConversationId, peer: UserId, out: &mut Vec<u8>) {
+        let conversation = &self.conversations[&id];
         let opened = Opened {
             conversation: id,
-            kind: 1,
+            kind: 1 + u8::from(peer.0 == 0),
             epoch: 1,
             last_seq: conversation.rows.len() as u64,
             high: conversation.highs.get(&user).copied().unwrap_or(0),
             high_message_id: 0,
             peer,
+            title: "",
+            members: conversation.members.len() as u32,
+            role: 1,
+            joined_seq: 1,
+            left_seq: 0,
+            delivered_seq: 0,
+            read_seq: 0,
         };
         self.encoder.opened(number, &opened).write_server_frame(out);
+    }
+
+    fn create_group(&mut self, user: UserId, number: u32, group: &schema::CreateGroup<'_>, out: &mut Vec<u8>) {
+        let id = ConversationId::group(TenantId(0), user, group.nonce());
+        let others = group.members().unwrap().iter().map(UserId);
+        let members: Vec<UserId> = std::iter::once(user).chain(others).collect();
+        let body = self.encoder.membership_change(Change::Created, &members, group.title().unwrap());
+        let conversation = self.conversations.entry(id).or_default();
+        assert!(conversation.rows.is_empty(), "each nonce makes a group");
+        conversation.members = members;
+        self.append(id, Row { sender: user, id: 1, kind: 2, body }, 1);
+        self.opened(user, number, id, UserId(0), out);
+    }
+
+    /// Adds a row and sends it to everybody but its sender, so many times to the last; Advanced follows to everybody.
+    fn append(&mut self, id: ConversationId, row: Row, times_to_last: usize) {
+        let conversation = self.conversations.get_mut(&id).unwrap();
+        let seq = conversation.rows.len() as u64 + 1;
+        let mut push = Vec::new();
+        self.encoder.message(id, &as_message(&row, seq)).write_server_frame(&mut push);
+        let recipients = conversation.members.iter().filter(|member| **member != row.sender);
+        let last = recipients.clone().next_back();
+        for recipient in recipients.clone() {
+            let times = if Some(recipient) == last { times_to_last } else { 1 };
+            if let Some(mut stream) = self.streams.get(recipient) {
+                let _ = stream.write_all(&push.repeat(times));
+            }
+        }
+        for member in &conversation.members {
+            let list = self.lists.entry(*member).or_default();
+            list.position += 1;
+            list.rows.insert(id, (list.position, seq));
+            if let Some(mut stream) = self.streams.get(member) {
+                let mut advanced = Vec::new();
+                let (from, to) = (list.position - 1, list.position);
+                self.encoder.advanced(from, to, &[(id, seq)]).write_server_frame(&mut advanced);
+                let _ = stream.write_all(&advanced);
+            }
+        }
+        conversation.rows.push(row);
+    }
+
+    fn sync(&mut self, user: UserId, number: u32, sync: &schema::Sync<'_>, out: &mut Vec<u8>) {
+        let list = self.lists.entry(user).or_default();
+        let below = if sync.below() == 0 { u64::MAX } else { sync.below() };
+        let changed = list.rows.iter().map(|(id, (user_seq, last_seq))| (*user_seq, (*id, *last_seq)));
+        let changed: BTreeMap<u64, _> = changed.filter(|(at, _)| *at > sync.position() && *at < below).collect();
+        let summary = |(user_seq, (conversation, last_seq)): (&u64, &(ConversationId, u64))| Summary {
+            conversation: *conversation,
+            kind: 2,
+            peer: UserId(0),
+            last_seq: last_seq - u64::from(self.conduct == Conduct::Forgets),
+            user_seq: *user_seq,
+            read_seq: 0,
+            joined_seq: 1,
+            left_seq: 0,
+            title: "",
+        };
+        let page: Vec<Summary<'_>> = changed.iter().rev().take(LIST_PAGE).map(summary).collect();
+        let more = page.len() < changed.len();
+        let span = (sync.position(), list.position);
+        self.encoder.synced(number, span, &page, more, false).write_server_frame(out);
     }
 
     fn send(&mut self, user: UserId, number: u32, send: &schema::Send<'_>, out: &mut Vec<u8>) {
@@ -201,9 +306,8 @@ impl State {
                 conversation.highs.insert(user, client_seq).unwrap_or(0) + 1,
                 "client_seq has a gap"
             );
-            conversation.rows.push(Row { sender: user, id: outgoing.message_id(), body: body.clone() });
             let renumbered = u64::from(is_due && self.conduct == Conduct::Renumbers);
-            accepted.push((client_seq, conversation.rows.len() as u64 + renumbered, 1));
+            accepted.push((client_seq, conversation.rows.len() as u64 + 1 + renumbered, 1));
         }
         let ack = Ack {
             conversation: id,
@@ -215,21 +319,18 @@ impl State {
             retry_after_ms: 2,
         };
         self.encoder.ack(number, &ack).write_server_frame(out);
-        if refusal.is_some() || (is_due && self.conduct == Conduct::Swallows) {
+        if refusal.is_some() {
             return;
         }
+        let times = match self.conduct {
+            Conduct::Swallows if is_due => 0,
+            Conduct::Repeats if is_due => 2,
+            _ => 1,
+        };
         if is_due && self.conduct == Conduct::Forges {
             body[50] ^= 1;
         }
-        let peer = *conversation.members.iter().find(|member| **member != user).unwrap();
-        let row = Row { sender: user, id: outgoing.message_id(), body };
-        let mut push = Vec::new();
-        let message = as_message(&row, conversation.rows.len() as u64);
-        self.encoder.message(id, &message).write_server_frame(&mut push);
-        if is_due && self.conduct == Conduct::Repeats {
-            push.extend_from_within(..);
-        }
-        let _ = (&mut &self.streams[&peer]).write_all(&push);
+        self.append(id, Row { sender: user, id: outgoing.message_id(), kind: 1, body }, times);
     }
 
     fn history(&mut self, number: u32, history: &schema::History<'_>, out: &mut Vec<u8>) {
@@ -254,7 +355,7 @@ fn as_message(row: &Row, seq: u64) -> Message<'_> {
         sender: row.sender,
         device: DeviceId(1),
         message_id: MessageId(row.id),
-        kind: 1,
+        kind: row.kind,
         flags: 0,
         body: &row.body,
         sent_at_ms: 0,

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use trunkline_wire::handle::Handle;
-use trunkline_wire::ids::ConversationId;
+use trunkline_wire::ids::{ConversationId, UserId};
+use trunkline_wire::limits::TITLE_BYTES_MAX;
 
 use crate::duration;
 use crate::failure::Failure;
@@ -23,6 +24,26 @@ pub enum Command {
     Listen(ListenArgs),
     /// Talk in a conversation: lines you type are sent.
     Chat(ChatArgs),
+    /// Make groups, change and show who is in them.
+    #[command(subcommand)]
+    Group(GroupCommand),
+    /// Print your conversations, the latest change first.
+    List(ListArgs),
+}
+
+/// `group`
+#[derive(Debug, Subcommand)]
+pub enum GroupCommand {
+    /// Make a group; you are its admin.
+    Create(CreateArgs),
+    /// Add users to a group.
+    Add(ChangeArgs),
+    /// Remove users from a group.
+    Remove(ChangeArgs),
+    /// Leave a group.
+    Leave(GroupArgs),
+    /// Print who is in a group, and how far each is.
+    Show(GroupArgs),
 }
 
 /// Who speaks, and to which server.
@@ -61,6 +82,94 @@ fn target(text: &str) -> Result<Target, String> {
         Some(conversation) => Ok(Target::Conversation(conversation)),
         None => Handle::parse(text).map(Target::Peer).map_err(|error| error.describe().to_owned()),
     }
+}
+
+/// A user as people name one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Who {
+    /// By the id.
+    User(UserId),
+    /// Whoever has this handle.
+    Named(Handle),
+}
+
+/// 16 hex digits are a user, anything else is a handle.
+fn who(text: &str) -> Result<Who, String> {
+    match UserId::parse(text) {
+        Some(user) => Ok(Who::User(user)),
+        None => Handle::parse(text).map(Who::Named).map_err(|error| error.describe().to_owned()),
+    }
+}
+
+fn group(text: &str) -> Result<ConversationId, String> {
+    ConversationId::parse(text).ok_or_else(|| "a group goes by the 32 hex digits of its conversation".to_owned())
+}
+
+fn title(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("a group needs a title".to_owned()),
+        title if title.len() > TITLE_BYTES_MAX => Err(format!("a title has at most {TITLE_BYTES_MAX} bytes")),
+        title if title.chars().any(char::is_control) => Err("a title has no control characters".to_owned()),
+        title => Ok(title.to_owned()),
+    }
+}
+
+/// `group create`
+#[derive(Debug, Args)]
+pub struct CreateArgs {
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+    /// What the group is called
+    #[arg(value_name = "TITLE", value_parser = title)]
+    pub(crate) title: String,
+    /// The others: handles, or 16 hex digits
+    #[arg(value_name = "WHO", value_parser = who)]
+    pub(crate) members: Vec<Who>,
+    /// How long to wait for each answer of the server
+    #[arg(long, value_name = "DURATION", default_value = TIMEOUT_DEFAULT, value_parser = duration::parse)]
+    pub(crate) timeout: Duration,
+}
+
+/// `group add` and `group remove`
+#[derive(Debug, Args)]
+pub struct ChangeArgs {
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+    /// The 32 hex digits of the group
+    #[arg(value_name = "CONVERSATION", value_parser = group)]
+    pub(crate) conversation: ConversationId,
+    /// Whom: handles, or 16 hex digits
+    #[arg(value_name = "WHO", required = true, value_parser = who)]
+    pub(crate) users: Vec<Who>,
+    /// How long to wait for each answer of the server
+    #[arg(long, value_name = "DURATION", default_value = TIMEOUT_DEFAULT, value_parser = duration::parse)]
+    pub(crate) timeout: Duration,
+}
+
+/// `group leave` and `group show`
+#[derive(Debug, Args)]
+pub struct GroupArgs {
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+    /// The 32 hex digits of the group
+    #[arg(value_name = "CONVERSATION", value_parser = group)]
+    pub(crate) conversation: ConversationId,
+    /// How long to wait for each answer of the server
+    #[arg(long, value_name = "DURATION", default_value = TIMEOUT_DEFAULT, value_parser = duration::parse)]
+    pub(crate) timeout: Duration,
+}
+
+/// `list`
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+    /// Print at most this many
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// How long to wait for each answer of the server
+    #[arg(long, value_name = "DURATION", default_value = TIMEOUT_DEFAULT, value_parser = duration::parse)]
+    pub(crate) timeout: Duration,
 }
 
 /// `send`
@@ -114,9 +223,12 @@ pub enum ListenFrom {
 pub struct ListenArgs {
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
-    /// Where to begin
-    #[arg(long, value_name = "WHERE", default_value = "now")]
-    pub(crate) from: ListenFrom,
+    /// Where to begin [default: behind what this device has heard; a new device begins now]
+    #[arg(long, value_name = "WHERE")]
+    pub(crate) from: Option<ListenFrom>,
+    /// Print also who has what, who types, and what changes in your list of conversations
+    #[arg(long)]
+    pub(crate) events: bool,
     /// End after this many messages
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
@@ -173,7 +285,18 @@ mod tests {
         };
         assert_eq!((history.from, history.limit, history.reverse), (Some(3), None, true));
         let Command::Listen(listen) = parse(&["listen", "--count", "2"]).unwrap() else { panic!() };
-        assert_eq!((listen.from, listen.count, listen.timeout), (ListenFrom::Now, Some(2), None));
+        assert_eq!((listen.from, listen.count, listen.timeout), (None, Some(2), None));
+        let id = "00112233445566778899aabbccddeeff";
+        let Command::Group(GroupCommand::Create(create)) =
+            parse(&["group", "create", " Our team ", "bob", "00000000000000ff"]).unwrap()
+        else {
+            panic!()
+        };
+        let members = [Who::Named(Handle::parse("bob").unwrap()), Who::User(UserId(0xff))];
+        assert_eq!((create.title.as_str(), &create.members[..]), ("Our team", &members[..]));
+        parse(&["group", "add", id, "bob"]).unwrap();
+        parse(&["group", "leave", id]).unwrap();
+        parse(&["list", "--count", "3"]).unwrap();
         for wrong in [
             &["send", "text"][..],
             &["send", "--to", "bob"],
@@ -183,6 +306,14 @@ mod tests {
             &["listen", "--from", "then"],
             &["listen", "--count", "0"],
             &["chat"],
+            &["group"],
+            &["group", "create"],
+            &["group", "create", " ", "bob"],
+            &["group", "create", "a\tb", "bob"],
+            &["group", "add", "00112233445566778899aabbccddeeff"],
+            &["group", "add", "bob", "eve"],
+            &["group", "show"],
+            &["list", "--count", "0"],
         ] {
             assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
         }

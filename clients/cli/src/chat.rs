@@ -6,7 +6,7 @@ use std::thread;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use trunkline_client::core::{ClientEvent, Follow, Message, MessageId, Opened};
+use trunkline_client::core::{Change, ClientEvent, Follow, HistoryPage, Message, MessageId, Opened};
 use trunkline_client::transport::Handle;
 use trunkline_wire::ids::UserId;
 use trunkline_wire::limits::BODY_BYTES_MAX;
@@ -14,9 +14,10 @@ use trunkline_wire::limits::BODY_BYTES_MAX;
 use crate::args::{ChatArgs, Target};
 use crate::failure::Failure;
 use crate::identity::Identity;
-use crate::limits::{CHAT_BACKLOG, CHAT_LINES_MAX, GOODBYE_PATIENCE};
+use crate::limits::{CHAT_BACKLOG, CHAT_LINES_MAX, GOODBYE_PATIENCE, PAGE_MEMBERS};
 use crate::output::Output;
 use crate::session::{Session, Stop, unknown};
+use crate::ticks::{Tick, Ticks};
 use crate::time::time_of_day;
 
 /// Runs the command.
@@ -27,6 +28,7 @@ pub(crate) async fn run(args: ChatArgs, out: &mut Output) -> Result<(), Failure>
         Ok(mut chat) => chat.talk(&mut session, out).await,
         Err(failure) => Err(failure),
     };
+    session.report().await;
     session.close().await;
     result
 }
@@ -40,6 +42,9 @@ struct Chat {
     shown_seq: u64,
     /// Messages of ours that are not on the screen yet.
     awaited: BTreeSet<MessageId>,
+    ticks: Ticks,
+    /// Others who type.
+    typists: BTreeSet<UserId>,
 }
 
 impl Chat {
@@ -50,15 +55,7 @@ impl Chat {
         identity: &Identity,
         out: &mut Output,
     ) -> Result<Chat, Failure> {
-        let begun = async {
-            let me = session.connected(None).await?;
-            let opened = session.open(&args.conversation, None).await?;
-            // Messages from now on are followed: a page that is read after that point leaves no gap.
-            while !matches!(session.next(None).await?, ClientEvent::Synced) {}
-            let ask = async |handle: &Handle| handle.history(opened.conversation, 0, true, CHAT_BACKLOG).await;
-            Ok((me, opened, session.ask(None, ask).await?))
-        };
-        let (me, opened, page) = match begun.await {
+        let (me, opened, page) = match begin(session, args).await {
             Ok(begun) => begun,
             Err(stop) => return Err(session.failure(stop, "the conversation was not opened")),
         };
@@ -67,14 +64,55 @@ impl Chat {
             Target::Conversation(_) => None,
         };
         let my_name = identity.name.clone().unwrap_or_else(|| "me".to_owned());
-        let mut chat = Chat { opened, me, my_name, peer_name, shown_seq: 0, awaited: BTreeSet::new() };
-        let with = chat.peer_name.as_deref().unwrap_or("this conversation");
-        eprintln!("trunkline: talking in {} ({with}); Ctrl-D leaves", opened.conversation);
+        let mut chat = Chat {
+            opened,
+            me,
+            my_name,
+            peer_name,
+            shown_seq: 0,
+            awaited: BTreeSet::new(),
+            ticks: Ticks::new(me),
+            typists: BTreeSet::new(),
+        };
+        chat.learn_members(session).await?;
+        let with = match (&chat.peer_name, &chat.opened.title) {
+            (Some(peer), _) => peer.clone(),
+            (None, Some(title)) => format!("{}, {} members", harmless(title), chat.opened.members),
+            (None, None) => "this conversation".to_owned(),
+        };
+        eprintln!("trunkline: talking in {} ({with}); Ctrl-D leaves", chat.opened.conversation);
         for message in &page.messages {
             chat.show(message, out)?;
         }
         chat.shown_seq = chat.shown_seq.max(page.last_seq);
+        chat.read(session).await;
+        chat.tell_ticks();
         Ok(chat)
+    }
+
+    /// Who else is here, and how far they are. In a conversation that is too large to be told of them, nobody counts.
+    async fn learn_members(&mut self, session: &mut Session) -> Result<(), Failure> {
+        if let Some(peer) = self.opened.peer {
+            self.ticks.heard(peer, 0, 0);
+        }
+        let conversation = self.opened.conversation;
+        let ask = async |handle: &Handle| handle.members(conversation, None, PAGE_MEMBERS).await;
+        match session.ask(None, ask).await {
+            Ok(page) if !page.more => {
+                page.members.iter().for_each(|m| self.ticks.heard(m.user, m.delivered_seq, m.read_seq));
+                Ok(())
+            }
+            // A 1:1 without messages has none yet, and who left is not told.
+            Ok(_) | Err(Stop::Refused(_)) => Ok(()),
+            Err(stop) => Err(session.failure(stop, "the members were not read")),
+        }
+    }
+
+    /// What is on the screen is read.
+    async fn read(&self, session: &Session) {
+        if self.shown_seq > 0 {
+            session.handle.mark_read(self.opened.conversation, self.shown_seq).await;
+        }
     }
 
     /// Until stdin ends and everything said is stored.
@@ -89,7 +127,14 @@ impl Chat {
                     None => reading = false,
                 },
                 event = session.next(None) => match event {
-                    Ok(event) => self.hear(&event, out)?,
+                    Ok(event) => {
+                        let shown_seq = self.shown_seq;
+                        self.hear(&event, out)?;
+                        if self.shown_seq > shown_seq {
+                            self.read(session).await;
+                        }
+                        self.tell_ticks();
+                    }
                     Err(stop) => return Err(self.leave(session, stop).await),
                 },
             }
@@ -127,6 +172,17 @@ impl Chat {
             ClientEvent::Unknown { message_id, conversation } if self.awaited.remove(message_id) => {
                 unknown(*conversation).warn();
             }
+            ClientEvent::Receipts { conversation, users } if *conversation == self.opened.conversation => {
+                users.iter().for_each(|r| self.ticks.heard(r.user, r.delivered_seq, r.read_seq));
+            }
+            ClientEvent::Typing { conversation, user, .. } if *conversation == self.opened.conversation => {
+                if self.typists.insert(*user) {
+                    eprintln!("trunkline: {} is typing", self.name(*user));
+                }
+            }
+            ClientEvent::TypingEnded { conversation, user } if *conversation == self.opened.conversation => {
+                self.typists.remove(user);
+            }
             ClientEvent::Rewound { conversation, seq, .. } if *conversation == self.opened.conversation => {
                 self.shown_seq = seq - 1;
                 eprintln!("trunkline: the server was restored from a backup; going on from message {seq}");
@@ -138,15 +194,47 @@ impl Chat {
 
     fn show(&mut self, message: &Message, out: &mut Output) -> Result<(), Failure> {
         self.shown_seq = message.seq;
-        let mine = message.sender == self.me;
-        let name = match &self.peer_name {
-            _ if mine => self.my_name.clone(),
-            Some(name) if self.opened.peer == Some(message.sender) => name.clone(),
-            _ => message.sender.to_string(),
-        };
+        self.ticks.shown(message);
+        let (time, name) = (time_of_day(message.ts_ms), self.name(message.sender));
+        if message.membership().is_some() {
+            return out.line(&format!("{time} * {name} {}", self.deed(message)));
+        }
         let text = harmless(message.text().unwrap_or("(something that this version cannot show)"));
-        let tick = if mine { " ✓" } else { "" };
-        out.line(&format!("{} {name}: {text}{tick}", time_of_day(message.ts_ms)))
+        let tick = if message.sender == self.me { " ✓" } else { "" };
+        out.line(&format!("{time} {name}: {text}{tick}"))
+    }
+
+    /// What a user is called here: others of a group by the first half of their id.
+    fn name(&self, user: UserId) -> String {
+        match &self.peer_name {
+            _ if user == self.me => self.my_name.clone(),
+            Some(name) if self.opened.peer == Some(user) => name.clone(),
+            _ => user.to_string()[..8].to_owned(),
+        }
+    }
+
+    /// What a change of members did.
+    fn deed(&self, message: &Message) -> String {
+        let Some(change) = message.membership() else { return String::new() };
+        let names: Vec<String> = change.users.iter().map(|user| self.name(*user)).collect();
+        let names = names.join(", ");
+        match change.change {
+            Change::Created if names.is_empty() => "made the group".to_owned(),
+            Change::Created => format!("made the group, with {names}"),
+            Change::Added => format!("added {names}"),
+            Change::Removed if change.users == [message.sender] => "left".to_owned(),
+            Change::Removed => format!("removed {names}"),
+        }
+    }
+
+    /// Beside the conversation, so that what is said stays as it is.
+    fn tell_ticks(&mut self) {
+        for (tick, seq) in self.ticks.news() {
+            match tick {
+                Tick::Delivered => eprintln!("trunkline: ✓✓ delivered up to message {seq}"),
+                Tick::Read => eprintln!("trunkline: ✓✓ read up to message {seq}"),
+            }
+        }
     }
 
     /// The session cannot go on: what is under way gets a moment.
@@ -166,6 +254,18 @@ impl Chat {
             stop => session.failure(stop, "the chat ended"),
         }
     }
+}
+
+/// Opens the conversation, and reads what was said last.
+async fn begin(session: &mut Session, args: &ChatArgs) -> Result<(UserId, Opened, HistoryPage), Stop> {
+    let me = session.connected(None).await?;
+    let opened = session.open(&args.conversation, None).await?;
+    // Messages from now on are followed: a page that is read after that point leaves no gap.
+    while !matches!(session.next(None).await?, ClientEvent::Synced) {}
+    let conversation = opened.conversation;
+    let ask = async |handle: &Handle| handle.history(conversation, 0, true, CHAT_BACKLOG).await;
+    let page = session.ask(None, ask).await?;
+    Ok((me, opened, page))
 }
 
 /// Reads stdin on a thread that nobody waits for: a read of a terminal cannot be given up.

@@ -100,7 +100,8 @@ fn explain(code: ErrorCode) -> &'static str {
             "the server does not know this token; is it of another server? `trunkline user token NAME` makes a new one"
         }
         ErrorCode::TokenExpired => "the token has ended; `trunkline user token NAME` makes a new one",
-        ErrorCode::Forbidden => "the token does not allow it",
+        ErrorCode::Forbidden => "your token, or your place in the conversation, does not allow it",
+        ErrorCode::GroupFull => "the group has as many members as a group can have",
         ErrorCode::ProtocolVersion => "client and server are of versions that do not understand each other",
         ErrorCode::NotFound => "there is no such conversation, or it is none of yours",
         ErrorCode::UnknownPeer => "there is no such user",

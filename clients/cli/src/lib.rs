@@ -1,4 +1,4 @@
-//! The terminal client: `send`, `history`, `listen` and `chat`, and what the other commands of the binary share with them.
+//! The terminal client: `send`, `history`, `listen`, `chat`, `group` and `list`, and what the other commands of the binary share with them.
 //!
 //! Scripts read one JSON object per line on stdout; errors are `{"error":CODE,"message":...}` on stderr with exit code 1.
 #![forbid(unsafe_code)]
@@ -8,15 +8,18 @@ mod chat;
 pub mod duration;
 pub mod failure;
 pub mod folders;
+mod group;
 mod history;
 pub mod identity;
 pub mod limits;
+mod list;
 mod listen;
 mod output;
 mod send;
 mod session;
 mod shared_outbox;
 pub mod stderr_log;
+mod ticks;
 pub mod time;
 
 use std::future::Future;
@@ -52,6 +55,8 @@ async fn dispatch(command: Command, out: &mut Output) -> Result<(), Failure> {
         Command::History(args) => history::run(args, out).await,
         Command::Listen(args) => listen::run(args, out).await,
         Command::Chat(args) => chat::run(args, out).await,
+        Command::Group(command) => group::run(command, out).await,
+        Command::List(args) => list::run(args, out).await,
     }
 }
 

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use trunkline_wire::limits::{BODY_BYTES_MAX, HISTORY_MESSAGES_MAX};
+use trunkline_wire::limits::{BODY_BYTES_MAX, HISTORY_MESSAGES_MAX, MEMBERS_PAGE_MAX, SYNC_CONVERSATIONS_MAX};
 
 /// How long `send` and `history` wait for the server where nothing else is asked for.
 pub const TIMEOUT_DEFAULT: &str = "30s";
 /// From Ctrl-C to the end, where a command is stuck.
-pub const INTERRUPT_PATIENCE: Duration = Duration::from_secs(3);
+pub const INTERRUPT_PATIENCE: Duration = Duration::from_secs(4);
 /// How long the end of a session may take.
 pub const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the server gets, at the end of a command, to take what is marked as delivered or read.
+pub const REPORT_PATIENCE: Duration = Duration::from_secs(1);
 /// How long commands other than `send` wait for messages of earlier commands to be delivered.
 pub const LEFTOVERS_PATIENCE: Duration = Duration::from_secs(5);
 /// Wait before a question that failed for the moment is asked again, where the server names none.
@@ -21,6 +23,12 @@ pub const GOODBYE_PATIENCE: Duration = Duration::from_millis(500);
 pub const STDIN_TEXT_BYTES_MAX: usize = BODY_BYTES_MAX + 2;
 /// Messages of a page of history.
 pub const PAGE_MESSAGES: u16 = HISTORY_MESSAGES_MAX as u16;
+/// Members of a page.
+pub const PAGE_MEMBERS: u16 = MEMBERS_PAGE_MAX as u16;
+/// Conversations of a page.
+pub const PAGE_CONVERSATIONS: u16 = SYNC_CONVERSATIONS_MAX as u16;
+/// Messages of ours whose ticks `chat` still waits for.
+pub const CHAT_UNREAD_MAX: usize = 1_000;
 /// Messages that `chat` shows of what was said before.
 pub const CHAT_BACKLOG: u16 = 20;
 /// Lines that `chat` has read and not yet sent.
@@ -28,5 +36,9 @@ pub const CHAT_LINES_MAX: usize = 64;
 
 const _: () = {
     assert!(HISTORY_MESSAGES_MAX <= u16::MAX as usize && CHAT_BACKLOG <= PAGE_MESSAGES);
-    assert!(GOODBYE_PATIENCE.as_millis() + CLOSE_PATIENCE.as_millis() < INTERRUPT_PATIENCE.as_millis());
+    assert!(MEMBERS_PAGE_MAX <= u16::MAX as usize && SYNC_CONVERSATIONS_MAX <= u16::MAX as usize);
+    assert!(
+        GOODBYE_PATIENCE.as_millis() + REPORT_PATIENCE.as_millis() + CLOSE_PATIENCE.as_millis()
+            < INTERRUPT_PATIENCE.as_millis()
+    );
 };

@@ -1,4 +1,5 @@
-//! `listen`: every message of all conversations, in order per conversation, each once.
+//! `listen`: every message of all conversations, in order per conversation, each once. What is printed is reported as
+//! delivered, so that the next time this device goes on behind it.
 
 use tokio::time::Instant;
 use trunkline_client::core::{ClientEvent, Follow};
@@ -12,11 +13,13 @@ use crate::session::{Session, Stop};
 pub(crate) async fn run(args: ListenArgs, out: &mut Output) -> Result<(), Failure> {
     let identity = args.identity.resolve()?;
     let follow = match args.from {
-        ListenFrom::Now => Follow::FromNow,
-        ListenFrom::Start => Follow::FromStart,
+        None => Follow::Stored,
+        Some(ListenFrom::Now) => Follow::FromNow,
+        Some(ListenFrom::Start) => Follow::FromStart,
     };
     let mut session = Session::start(&identity, follow)?;
     let result = print(&mut session, &args, out).await;
+    session.report().await;
     session.close().await;
     result
 }
@@ -29,6 +32,7 @@ async fn print(session: &mut Session, args: &ListenArgs, out: &mut Output) -> Re
         match session.next(deadline).await {
             Ok(ClientEvent::Message(message)) => {
                 out.message(&message)?;
+                session.handle.mark_delivered(message.conversation, message.seq).await;
                 printed += 1;
                 if args.count == Some(printed) {
                     return Ok(());
@@ -46,11 +50,26 @@ async fn print(session: &mut Session, args: &ListenArgs, out: &mut Output) -> Re
                 let text = format!("the server was restored from a backup: {conversation} goes on from message {seq}");
                 Failure::new("rewound", text).warn();
             }
+            Ok(event) if args.events => tell(&event, out)?,
             Ok(_) => {}
             Err(Stop::Deadline) => return time_is_up(session, args, printed),
             Err(Stop::Interrupted) => return Err(Failure::interrupted("")),
             Err(stop) => return Err(session.failure(stop, "listening ended")),
         }
+    }
+}
+
+/// What `--events` adds.
+fn tell(event: &ClientEvent, out: &mut Output) -> Result<(), Failure> {
+    match event {
+        ClientEvent::Receipts { conversation, users } => {
+            users.iter().try_for_each(|receipt| out.receipt(*conversation, receipt))
+        }
+        ClientEvent::Typing { conversation, user, .. } => out.event("typing", *conversation, Some(*user)),
+        ClientEvent::TypingEnded { conversation, user } => out.event("typing_ended", *conversation, Some(*user)),
+        ClientEvent::ConversationChanged(summary) => out.conversation_changed(summary),
+        ClientEvent::ConversationRemoved { conversation } => out.event("conversation_removed", *conversation, None),
+        _ => Ok(()),
     }
 }
 

@@ -15,11 +15,11 @@ use trunkline_wire::handle;
 use trunkline_wire::ids::{ConversationId, UserId};
 use trunkline_wire::message::ErrorCode;
 
-use crate::args::Target;
+use crate::args::{Target, Who};
 use crate::failure::Failure;
 use crate::folders;
 use crate::identity::{self, Identity};
-use crate::limits::{ASK_AGAIN, CLOSE_PATIENCE};
+use crate::limits::{ASK_AGAIN, CLOSE_PATIENCE, REPORT_PATIENCE};
 use crate::shared_outbox::SharedOutbox;
 
 /// Why waiting ended without what was waited for.
@@ -218,23 +218,49 @@ impl Session {
         }
     }
 
-    /// Whose handle it is, is remembered: look-ups are few per hour, and handles never change hands.
     async fn open_peer(&mut self, peer: &handle::Handle, deadline: Option<Instant>) -> Result<Opened, Stop> {
-        let path = self.folder.join("peers").join(identity::file_name(peer));
-        let remembered = fs::read_to_string(&path).ok().and_then(|text| UserId::parse(text.trim()));
-        if let Some(user) = remembered {
+        if let Some(user) = self.remembered(peer) {
             match self.ask(deadline, async |handle: &Handle| handle.open_peer(user).await).await {
                 Err(Stop::Refused(ErrorCode::UnknownPeer)) => {}
                 opened => return opened,
             }
         }
-        let user = self.ask(deadline, async |handle: &Handle| handle.resolve(peer.as_str()).await).await?;
-        let opened = self.ask(deadline, async |handle: &Handle| handle.open_peer(user).await).await?;
+        let user = self.resolve(peer, deadline).await?;
+        self.ask(deadline, async |handle: &Handle| handle.open_peer(user).await).await
+    }
+
+    /// Who these are. `again`: what is remembered of handles was wrong.
+    pub async fn users(&mut self, who: &[Who], deadline: Option<Instant>, again: bool) -> Result<Vec<UserId>, Stop> {
+        let mut users = Vec::with_capacity(who.len());
+        for who in who {
+            users.push(match who {
+                Who::User(user) => *user,
+                Who::Named(name) => match self.remembered(name).filter(|_| !again) {
+                    Some(user) => user,
+                    None => self.resolve(name, deadline).await?,
+                },
+            });
+        }
+        Ok(users)
+    }
+
+    fn peer_path(&self, name: &handle::Handle) -> PathBuf {
+        self.folder.join("peers").join(identity::file_name(name))
+    }
+
+    /// Whose handle it is, is remembered: look-ups are few per hour, and handles never change hands.
+    fn remembered(&self, name: &handle::Handle) -> Option<UserId> {
+        fs::read_to_string(self.peer_path(name)).ok().and_then(|text| UserId::parse(text.trim()))
+    }
+
+    async fn resolve(&mut self, name: &handle::Handle, deadline: Option<Instant>) -> Result<UserId, Stop> {
+        let user = self.ask(deadline, async |handle: &Handle| handle.resolve(name.as_str()).await).await?;
+        let path = self.peer_path(name);
         if let Some(folder) = path.parent() {
             // Without it the next command asks again.
             let _ = fs::create_dir_all(folder).and_then(|()| identity::replace(folder, &path, &user.to_string()));
         }
-        Ok(opened)
+        Ok(user)
     }
 
     /// Why there is no connection, in words.
@@ -253,6 +279,12 @@ impl Session {
             Stop::Refused(code) => Failure::refused(code, what),
             Stop::Failed(failure) => failure,
         }
+    }
+
+    /// Gives the server a moment to take what is marked as delivered or read.
+    pub async fn report(&self) {
+        // What it does not take, it is told the next time.
+        let _ = timeout(REPORT_PATIENCE, self.handle.reported()).await;
     }
 
     /// Ends the session: its outbox is free, its last events are there.

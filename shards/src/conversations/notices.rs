@@ -8,7 +8,8 @@ use alloc::vec::Vec;
 use trunkline_wire::ids::UserId;
 use trunkline_wire::message::UserReceipt;
 
-use super::{Conversations, Due, Place, REPEAT_AFTER_NS, Waiters};
+use super::taking_up::Waiters;
+use super::{Conversations, Due, Place, REPEAT_AFTER_NS};
 use crate::contract::ShardId;
 use crate::conversation::Conversation;
 use crate::conversation::targets::{Audience, by_home};
@@ -26,22 +27,23 @@ impl Conversations {
     /// A device says how far it is in a conversation. One that is not here is taken up, if there is room: devices say it again.
     pub fn receipt(&mut self, turn: &mut Turn<'_>, key: ConversationKey, receipt: DeviceReceipt) {
         match self.places.get_mut(&key) {
-            Some(Place::Here(conversation)) => {
-                if conversation.take_receipt(receipt) {
-                    conversation.residence.touched = true;
-                    conversation.recharge(&mut turn.shared.cache);
-                    self.queue_receipts(turn, key);
-                }
-            }
-            Some(Place::Loading(waiters)) => {
-                if (waiters.receipts.len() as u64) < turn.shared.limits.load_waiters_max {
-                    waiters.receipts.push(receipt);
-                }
+            Some(Place::Here(_)) => self.take_receipt(turn, key, receipt),
+            Some(Place::Loading(waiters)) if (waiters.receipts.len() as u64) < turn.shared.limits.load_waiters_max => {
+                waiters.receipts.push(receipt);
             }
             None if turn.shared.desk.can_load(&turn.shared.limits) => {
                 self.load(turn, key, Waiters { receipts: vec![receipt], ..Waiters::default() });
             }
-            None => {}
+            Some(Place::Loading(_)) | None => {}
+        }
+    }
+
+    fn take_receipt(&mut self, turn: &mut Turn<'_>, key: ConversationKey, receipt: DeviceReceipt) {
+        let Some(conversation) = self.here(key) else { return };
+        if conversation.take_receipt(receipt) {
+            conversation.residence.touched = true;
+            conversation.recharge(&mut turn.shared.cache);
+            self.queue_receipts(turn, key);
         }
     }
 

@@ -4,7 +4,8 @@ use alloc::collections::VecDeque;
 
 use trunkline_wire::ids::HASH_SLOTS;
 
-use super::{Conversations, Place, REPEAT_AFTER_NS, Waiters};
+use super::taking_up::Waiters;
+use super::{Conversations, Place, REPEAT_AFTER_NS};
 use crate::contract::ShardId;
 use crate::desk::Purpose;
 use crate::store::{ConversationKey, Load, Loaded, StoreFault};

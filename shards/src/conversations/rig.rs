@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
-use trunkline_wire::ids::{ConversationId, DeviceId, Lsn, MessageId, TenantId, UserId};
+use trunkline_wire::ids::{ConversationId, DeviceId, MessageId, TenantId, UserId};
 use trunkline_wire::message::{Answer, Change, Encoder, ErrorCode, decode_answer};
 
 use super::{Conversations, history_loaded};
@@ -18,11 +18,9 @@ use crate::counters::Counters;
 use crate::desk::{Desk, Purpose};
 use crate::entry::{Address, Caller, Delivery, Entry, HomeAnswer, HomeRequest, Notice, OutgoingMessage};
 use crate::limits::Limits;
-use crate::members::Members;
 use crate::router::{LaneRoom, Reply, Router};
 use crate::store::{
-    Append, ConversationImage, ConversationKey, DeviceHigh, DeviceReceipt, Load, Loaded, Put, PutOutcome, Row,
-    StoreFault, StoreResult,
+    Append, ConversationImage, ConversationKey, DeviceReceipt, Load, Put, PutOutcome, StoreFault, StoreResult,
 };
 use crate::turn::{Shared, Turn};
 
@@ -158,7 +156,7 @@ impl Rig {
     /// Everything is stored and acknowledged until nothing is left to do at this time.
     pub fn settle(&mut self) {
         let mut acknowledged = 0;
-        for _ in 0..1_000 {
+        for _ in 0..100_000 {
             self.work();
             if !self.asked.is_empty() {
                 self.store_next();
@@ -172,10 +170,12 @@ impl Rig {
         panic!("it never ends");
     }
 
-    /// The store reads until it is asked for something else.
+    /// The store reads whatever it is asked to, and writes nothing.
     pub fn settle_loads(&mut self) {
         self.work();
-        while matches!(self.asked.front(), Some((_, Asked::Load(_)))) {
+        while let Some(index) = self.asked.iter().position(|(_, asked)| matches!(asked, Asked::Load(_))) {
+            let load = self.asked.remove(index).expect("it is there");
+            self.asked.push_front(load);
             self.store_next();
             self.work();
         }
@@ -213,6 +213,23 @@ impl Rig {
         self.stored(ticket, result);
     }
 
+    /// The store does the next thing, but says that it does not know.
+    pub fn lose_next(&mut self) {
+        let (ticket, asked) = self.asked.pop_front().expect("something was asked");
+        let result = match asked {
+            Asked::Append(append) => {
+                self.append(*append);
+                StoreResult::Appended(Err(StoreFault::Unknown))
+            }
+            Asked::Put(put) => {
+                self.put(*put);
+                StoreResult::Put(Err(StoreFault::Unknown))
+            }
+            Asked::Load(_) => StoreResult::Loaded(Err(StoreFault::Unknown)),
+        };
+        self.stored(ticket, result);
+    }
+
     fn stored(&mut self, ticket: Ticket, result: StoreResult) {
         let purpose = self.shared.desk.take(ticket);
         self.act(|conversations, turn| match (purpose, result) {
@@ -233,81 +250,6 @@ impl Rig {
             }
             other => unreachable!("{other:?}"),
         });
-    }
-
-    fn append(&mut self, append: Append) -> Lsn {
-        let image = self.images.entry(append.key).or_insert_with(|| ConversationImage {
-            meta: append.meta.expect("the first rows bring the meta"),
-            last_seq: 0,
-            devices: Vec::new(),
-            checkpoint_seq: 0,
-            members: Vec::new(),
-            receipts: Vec::new(),
-            mark: None,
-            recent: Vec::new(),
-        });
-        image.mark = append.mark.or(image.mark);
-        let mut members = Members::from_list(core::mem::take(&mut image.members));
-        for row in append.rows {
-            assert_eq!(row.seq, image.last_seq + 1, "rows are dense");
-            image.last_seq = row.seq;
-            members.apply(&row);
-            if row.client_seq > 0 {
-                let Row { sender: user, device, client_seq: high, message_id, .. } = row;
-                image.devices.retain(|known| (known.user, known.device) != (user, device));
-                image.devices.push(DeviceHigh { user, device, high, message_id });
-            }
-            image.recent.push(row);
-        }
-        image.members = members.to_list();
-        Lsn::default()
-    }
-
-    fn put(&mut self, put: Put) {
-        match put {
-            Put::Unmark { key } => self.images.get_mut(&key).expect("it has rows").mark = None,
-            Put::Receipts { key, receipts } => {
-                let image = self.images.get_mut(&key).expect("it has rows");
-                for receipt in receipts {
-                    image.receipts.retain(|known| (known.user, known.device) != (receipt.user, receipt.device));
-                    image.receipts.push(receipt);
-                }
-            }
-            Put::Checkpoint { .. } => {}
-            _ => unreachable!("conversations write nothing else"),
-        }
-    }
-
-    fn load(&mut self, load: Load) -> Loaded {
-        match load {
-            Load::Conversation { key } => Loaded::Conversation(self.images.get(&key).cloned().map(Box::new)),
-            Load::History { key, from_seq, backward, rows_max, .. } => {
-                let rows = &self.images[&key].recent;
-                let mut page: Vec<Row> = if backward {
-                    rows.iter().rev().filter(|row| row.seq <= from_seq).take(rows_max as usize).cloned().collect()
-                } else {
-                    rows.iter().filter(|row| row.seq >= from_seq).take(rows_max as usize).cloned().collect()
-                };
-                page.sort_by_key(|row| row.seq);
-                Loaded::History(page)
-            }
-            Load::FindSend { key, user, device, client_seq, .. } => {
-                let mut rows = self.images[&key].recent.iter();
-                let found = rows.find(|row| (row.sender, row.device, row.client_seq) == (user, device, client_seq));
-                Loaded::FoundSend(found.cloned().map(Box::new))
-            }
-            Load::MissingUsers { users, .. } => {
-                Loaded::MissingUsers(users.into_iter().filter(|user| self.missing_users.contains(user)).collect())
-            }
-            Load::Marks { after, marks_max, .. } => {
-                let marked = self.images.iter().filter(|(_, image)| image.mark.is_some()).map(|(&key, _)| key);
-                let mut behind: Vec<_> = marked.filter(|&key| after.is_none_or(|after| key > after)).collect();
-                let more = behind.len() > marks_max as usize;
-                behind.truncate(marks_max as usize);
-                Loaded::Marks(behind, more)
-            }
-            _ => unreachable!("conversations read nothing else"),
-        }
     }
 
     /// Asks; the answer's ticket.
@@ -383,10 +325,7 @@ impl Rig {
 
     /// (seqs accepted, refusal).
     pub fn ack(&mut self, ticket: u32) -> (Vec<u64>, Option<ErrorCode>) {
-        let frame = self.frame(ticket);
-        let Ok((9, Answer::Ack(ack))) = decode_answer(payload(&frame)) else { panic!("no ack") };
-        let accepted = ack.accepted().into_iter().flatten().map(|accepted| accepted.seq()).collect();
-        (accepted, ErrorCode::from_number(ack.refusal()))
+        ack_of(&self.frame(ticket))
     }
 
     /// (role, joined_seq, left_seq, last_seq, members).
@@ -441,6 +380,13 @@ impl Rig {
         delivered.sort_by_key(|&(user, seq)| (seq, user));
         delivered
     }
+}
+
+/// (seqs accepted, refusal) of an ack.
+pub(super) fn ack_of(frame: &[u8]) -> (Vec<u64>, Option<ErrorCode>) {
+    let Ok((9, Answer::Ack(ack))) = decode_answer(payload(frame)) else { panic!("no ack") };
+    let accepted = ack.accepted().into_iter().flatten().map(|accepted| accepted.seq()).collect();
+    (accepted, ErrorCode::from_number(ack.refusal()))
 }
 
 /// What is in a server's frame.

@@ -65,9 +65,9 @@ impl Front {
         self.push(turn, id, Bytes::Shared(frame));
     }
 
-    /// A frame that refuses what a connection asked. It is not dropped; who is refused without end and reads nothing of it
-    /// is closed.
-    pub(crate) fn push_refusal(&mut self, turn: &mut Turn<'_>, id: ConnectionId, frame: Vec<u8>) {
+    /// An answer of the front itself, which no bound on requests holds back: it is not dropped, but who asks without end and
+    /// reads none of it is closed.
+    pub(crate) fn push_own_answer(&mut self, turn: &mut Turn<'_>, id: ConnectionId, frame: Vec<u8>) {
         self.push_answer(id, frame);
         let Some(connection) = self.get(id) else { return };
         let asked_bytes = connection.link.outbox_bytes().saturating_sub(connection.link.unasked_bytes());
@@ -97,5 +97,155 @@ impl Front {
             let posted = turn.shared.router.try_post(shard, entry, turn.effects);
             assert!(posted, "there was credit");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::boxed::Box;
+    use alloc::vec;
+
+    use rand_chacha::ChaCha8Rng;
+    use rand_core::SeedableRng;
+    use trunkline_wire::ids::{DeviceId, TenantId, UserId};
+    use trunkline_wire::message::Encoder;
+    use trunkline_wire::token::{TokenKey, TokenKeys};
+
+    use super::*;
+    use crate::bucket::Bucket;
+    use crate::cache::Cache;
+    use crate::contract::{Effect, Effects, Now, PeerAddress};
+    use crate::counters::Counters;
+    use crate::desk::Desk;
+    use crate::front::Session;
+    use crate::limits::Limits;
+    use crate::router::{LaneRoom, Router};
+    use crate::turn::Shared;
+
+    const ID: ConnectionId = ConnectionId { slot: 0, generation: 1 };
+
+    /// A front on shard 0 of 2 with one connection, whose user has its home on the other shard.
+    struct Rig {
+        front: Front,
+        shared: Shared,
+        /// What was sent to the peer and is not gone.
+        sending: Option<Bytes>,
+        told: Vec<&'static str>,
+        is_closed: bool,
+    }
+
+    impl Rig {
+        fn new(outbox_bytes_max: u64, pushes: u32) -> Rig {
+            let limits = Limits { outbox_bytes_max, ..Limits::default() };
+            let router = Router::new(0, 2, LaneRoom { pushes, answers: 64 });
+            let users = (1..).map(|id| UserKey { tenant: TenantId(0), user: UserId(id) });
+            let key = { users }.find(|&key| router.home_of_user(key) == 1).expect("there are many");
+            let shared = Shared {
+                limits,
+                router,
+                desk: Desk::default(),
+                encoder: Encoder::new(),
+                counters: Counters::default(),
+                random: ChaCha8Rng::from_seed([1; 32]),
+                incarnation: 1,
+                cache: Cache::default(),
+            };
+            let keys = TokenKeys::new(vec![TokenKey { id: 1, secret: [1; 32] }]).expect("a key");
+            let mut rig =
+                Rig { front: Front::new(keys, 2, 0), shared, sending: None, told: Vec::new(), is_closed: false };
+            rig.turn(|front, turn| front.accepted(turn, ID, PeerAddress { ip: [0; 16] }));
+            let mut hello = *b"GET /v1/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+            rig.turn(|front, turn| front.received(turn, ID, &mut hello));
+            rig.sent();
+            let address = Address { shard: 0, connection: ID };
+            let caller = Caller { tenant: key.tenant, user: key.user, device: DeviceId(1), address };
+            let (sends, reads) = (Bucket::default(), Bucket::default());
+            let session = Session { caller, expires_ms: u64::MAX, outstanding: 0, sends, reads };
+            rig.front.get(ID).expect("a connection").identity = Identity::Known(Box::new(session));
+            rig
+        }
+
+        fn turn(&mut self, act: impl FnOnce(&mut Front, &mut Turn<'_>)) {
+            let mut effects = Effects::new();
+            let mut turn = Turn { now: Now::default(), effects: &mut effects, shared: &mut self.shared };
+            act(&mut self.front, &mut turn);
+            self.front.flush(&mut turn);
+            for effect in effects.drain() {
+                match effect {
+                    Effect::Send { bytes, .. } => assert!(self.sending.replace(bytes).is_none(), "one send at a time"),
+                    Effect::Post { shard: 1, entry } => self.told.push(match entry {
+                        Entry::SessionLags { .. } => "lags",
+                        Entry::SessionDrained { .. } => "drained",
+                        Entry::SessionEnded { .. } => "ended",
+                        other => panic!("a front does not tell {other:?}"),
+                    }),
+                    Effect::Close { .. } => self.is_closed = true,
+                    other => panic!("a front does not do this: {other:?}"),
+                }
+            }
+        }
+
+        fn push(&mut self, byte: u8) {
+            self.turn(|front, turn| front.push(turn, ID, Bytes::Shared([byte; 100].into())));
+        }
+
+        fn answer(&mut self, byte: u8) {
+            self.turn(|front, _| front.push_answer(ID, vec![byte; 100]));
+        }
+
+        /// The peer takes what was sent: the first byte of each frame of 100 bytes.
+        fn sent(&mut self) -> Vec<u8> {
+            let Some(bytes) = self.sending.take() else { return Vec::new() };
+            self.turn(|front, turn| front.sent(turn, ID, true, None));
+            bytes.as_slice().chunks(100).map(|frame| frame[0]).collect()
+        }
+    }
+
+    #[test]
+    fn who_lags_gets_what_waits_then_nothing_unasked_until_resumed() {
+        let mut rig = Rig::new(250, 10);
+        (1..=6).for_each(|byte| rig.push(byte));
+        rig.answer(7);
+        assert_eq!(rig.told, ["lags"], "with the third frame, counting the one that is being sent");
+        assert_eq!((rig.sent(), rig.told.len()), (vec![1], 1));
+        assert_eq!((rig.sent(), rig.told.len()), (vec![2, 3, 7], 2), "answers are never dropped");
+        assert_eq!(rig.told, ["lags", "drained"]);
+        rig.push(8);
+        rig.answer(9);
+        assert_eq!(rig.sent(), [9], "nothing unasked before the home says so");
+        rig.turn(|front, turn| front.resume(turn, ID, [10; 100].into()));
+        rig.push(11);
+        assert_eq!((rig.sent(), rig.sent()), (vec![10], vec![11]));
+        assert_eq!((rig.shared.counters.sessions_lagged, rig.shared.counters.frames_dropped), (1, 4));
+        assert_eq!(rig.told.len(), 2);
+    }
+
+    #[test]
+    fn what_the_home_is_told_keeps_its_order_without_credit() {
+        let mut rig = Rig::new(50, 1);
+        rig.push(1);
+        rig.sent();
+        rig.turn(|front, turn| front.ended(turn, ID));
+        assert!(rig.told == ["lags"] && rig.is_closed, "there was credit for one");
+        for told in [&["lags", "drained"][..], &["lags", "drained", "ended"]] {
+            rig.turn(|front, turn| {
+                turn.shared.router.credit(1, 1);
+                front.unblock(turn, 1);
+            });
+            assert_eq!(rig.told, told);
+        }
+    }
+
+    #[test]
+    fn who_asks_without_end_and_reads_nothing_is_closed() {
+        let mut rig = Rig::new(1_000, 10);
+        let mut answers = 0;
+        while !rig.is_closed {
+            answers += 1;
+            rig.turn(|front, turn| front.push_own_answer(turn, ID, vec![1; 100]));
+        }
+        assert_eq!(answers, (1_000 + ANSWERS_BYTES_MAX) / 100 + 1);
+        assert_eq!(rig.told, ["ended"]);
     }
 }

@@ -118,9 +118,8 @@ impl Users {
         key: UserKey,
         act: impl FnOnce(&mut List, &mut Queues, &mut Turn<'_>) -> R,
     ) -> R {
-        let done = self.with_known(turn, key, |user, queues, turn| {
-            user.list.as_deref_mut().map(|list| act(list, queues, turn))
-        });
+        let done = self
+            .with_known(turn, key, |user, queues, turn| user.list.as_deref_mut().map(|list| act(list, queues, turn)));
         done.flatten().expect("a list that waits for something stays in memory")
     }
 

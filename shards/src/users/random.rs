@@ -76,11 +76,13 @@ struct World {
 impl World {
     fn new(seed: u64) -> World {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let mut limits = Limits::default();
-        limits.list_rows_max = 1 + random.next_u64() % 3;
-        limits.outbox_bytes_max = 1_024;
-        limits.cache_bytes_max = if random.next_u64() % 2 == 0 { 1 } else { 1 << 20 };
-        limits.puts_max = 1 + random.next_u64() % 4;
+        let limits = Limits {
+            list_rows_max: 1 + random.next_u64() % 3,
+            outbox_bytes_max: 250,
+            cache_bytes_max: if random.next_u64().is_multiple_of(2) { 1 } else { 1 << 20 },
+            puts_max: 1 + random.next_u64() % 4,
+            ..Limits::default()
+        };
         let mut rig = Rig::new(limits, 2, 1);
         rig.store.rows_max = (random.next_u64() % 2) as usize;
         World {

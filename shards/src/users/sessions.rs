@@ -96,12 +96,8 @@ impl Session {
         match core::mem::replace(&mut self.flow, Flow::Live) {
             Flow::Live if backlog.is_empty() => None,
             Flow::Live => Some(Entry::Push { connection, frame: backlog.into() }),
-            Flow::Behind => {
-                Some(Entry::Push { connection, frame: advanced_frame(turn, position, position, &[]) })
-            }
-            Flow::Drained => {
-                Some(Entry::Resume { connection, frame: advanced_frame(turn, position, position, &[]) })
-            }
+            Flow::Behind => Some(Entry::Push { connection, frame: advanced_frame(turn, position, position, &[]) }),
+            Flow::Drained => Some(Entry::Resume { connection, frame: advanced_frame(turn, position, position, &[]) }),
             Flow::Lagging => {
                 self.flow = Flow::Lagging;
                 None
@@ -211,5 +207,124 @@ impl Users {
                 }
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkline_wire::ids::ConversationId;
+    use trunkline_wire::message::{Answer, decode_answer};
+
+    use super::*;
+    use crate::limits::Limits;
+    use crate::users::rig::{Rig, envelopes, user};
+
+    fn rig() -> Rig {
+        Rig::new(Limits::default(), 10_000, 1)
+    }
+
+    /// What was pushed to a connection, as (op, place): "message", "advanced" with (from, to).
+    fn pushed(rig: &Rig, connection: u32) -> Vec<(&'static str, u64, u64)> {
+        let mut heard = Vec::new();
+        for entry in &rig.posted {
+            let (kind, frame) = match entry {
+                Entry::Push { connection: id, frame } if id.slot == connection => ("", frame),
+                Entry::Resume { connection: id, frame } if id.slot == connection => ("resumed ", frame),
+                _ => continue,
+            };
+            for envelope in envelopes(frame) {
+                heard.push(match decode_answer(envelope).expect("an envelope").1 {
+                    Answer::Message(message) => ("message", message.seq(), 0),
+                    Answer::Advanced(advanced) if kind.is_empty() => ("advanced", advanced.from(), advanced.to()),
+                    Answer::Advanced(advanced) => ("resumed", advanced.from(), advanced.to()),
+                    Answer::Receipts(_) => ("receipts", 0, 0),
+                    other => panic!("nobody pushes {other:?}"),
+                });
+            }
+        }
+        heard
+    }
+
+    #[test]
+    fn a_session_start_reads_nothing_and_stays_small() {
+        let mut rig = rig();
+        rig.start_session(user(0), 1);
+        rig.pass(10_000);
+        assert!(rig.asked.is_empty() && rig.posted.is_empty());
+        assert!(rig.shared.cache.bytes() <= 112, "{} bytes", rig.shared.cache.bytes());
+        rig.turn(|users, turn| users.session_ended(turn, user(0), Rig::address(1)));
+        assert_eq!((rig.shared.cache.bytes(), rig.users.cached(), rig.users.sessions_open()), (0, 0, 0));
+    }
+
+    #[test]
+    fn sessions_are_told_behind_the_frames() {
+        let mut rig = rig();
+        rig.start_session(user(0), 1);
+        rig.start_session(user(0), 2);
+        rig.deliver(0, 1, &[user(0)], None);
+        rig.settle();
+        rig.deliver(0, 2, &[user(0)], None);
+        rig.deliver(1, 1, &[user(0)], None);
+        rig.read(1, user(0), 1);
+        rig.pass(1_000);
+        let told = [("message", 1, 0), ("message", 2, 0), ("message", 1, 0), ("receipts", 0, 0), ("advanced", 0, 2)];
+        assert_eq!(pushed(&rig, 1), told);
+        assert_eq!(pushed(&rig, 2), told);
+        rig.pass(10_000);
+        assert_eq!(pushed(&rig, 1).len(), told.len(), "nothing new");
+    }
+
+    #[test]
+    fn a_lagging_session_gets_nothing_until_it_has_drained() {
+        let mut rig = rig();
+        rig.start_session(user(0), 1);
+        rig.deliver(0, 1, &[user(0)], None);
+        rig.settle();
+        rig.turn(|users, turn| users.session_lags(turn, user(0), Rig::address(1)));
+        rig.deliver(0, 2, &[user(0)], None);
+        rig.pass(1_000);
+        assert_eq!(pushed(&rig, 1), [("message", 1, 0)]);
+        assert_eq!(rig.shared.counters.frames_dropped, 2, "a message and Advanced");
+        rig.turn(|users, turn| users.session_drained(turn, user(0), Rig::address(1)));
+        rig.deliver(0, 3, &[user(0)], None);
+        assert_eq!(pushed(&rig, 1)[1..], [("resumed", 1, 1), ("message", 3, 0)]);
+        rig.turn(|users, turn| users.session_drained(turn, user(0), Rig::address(1)));
+        assert_eq!(pushed(&rig, 1).len(), 3, "it did not lag");
+    }
+
+    #[test]
+    fn a_session_behind_a_full_lane_is_told_to_sync() {
+        let mut limits = Limits::default();
+        limits.set("outbox_bytes_max", 1_024).expect("a limit");
+        let mut rig = Rig::new(limits, 1, 1);
+        rig.start_session(user(0), 1);
+        for seq in 1..=20 {
+            rig.deliver(0, seq, &[user(0)], None);
+        }
+        rig.settle();
+        assert_eq!(pushed(&rig, 1), [("message", 1, 0)]);
+        assert_eq!(rig.shared.counters.sessions_lagged, 1);
+        while rig.credit() {}
+        rig.deliver(0, 21, &[user(0)], None);
+        assert_eq!(pushed(&rig, 1)[1..], [("advanced", 1, 1), ("message", 21, 0)]);
+    }
+
+    #[test]
+    fn too_many_changes_are_not_named() {
+        let mut rig = rig();
+        rig.start_session(user(0), 1);
+        let many = trunkline_wire::limits::ADVANCED_CONVERSATIONS_MAX as u32 + 1;
+        let key = |n: u32| {
+            let mut id = [0; 16];
+            id[..4].copy_from_slice(&n.to_be_bytes());
+            ConversationId(id)
+        };
+        for n in 0..many {
+            rig.deliver_to(key(n), 1, &[user(0)], None, None);
+        }
+        rig.settle();
+        rig.pass(1_000);
+        let to = u64::from(many);
+        assert_eq!(pushed(&rig, 1), [("advanced", to, to)]);
     }
 }

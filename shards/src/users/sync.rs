@@ -105,7 +105,8 @@ impl Users {
         let rows_max = usize::from(limit).clamp(1, SYNC_CONVERSATIONS_MAX);
         let is_here = list.complete_above() <= from || below <= from + 1;
         let page = list.page(key.user, (from, below), rows_max, !is_here);
-        if !(is_here && page.partial.is_empty()) && !turn.shared.desk.can_load(&turn.shared.limits) {
+        let is_all_here = is_here && page.partial.is_empty();
+        if !is_all_here && !turn.shared.desk.can_load(&turn.shared.limits) {
             return turn.refuse(reply, ErrorCode::Busy);
         }
         turn.shared.counters.resyncs += u64::from(resync);
@@ -152,8 +153,7 @@ impl Users {
 fn raise(row: &mut ListRow, other: &ListRow) {
     row.last_seq = row.last_seq.max(other.last_seq);
     row.read_seq = row.read_seq.max(other.read_seq);
-    (row.joined_seq, row.left_seq) =
-        later_window((row.joined_seq, row.left_seq), (other.joined_seq, other.left_seq));
+    (row.joined_seq, row.left_seq) = later_window((row.joined_seq, row.left_seq), (other.joined_seq, other.left_seq));
 }
 
 /// Puts what the store has into the page of what it did not have when it was asked. Where the store has more rows than it

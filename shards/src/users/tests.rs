@@ -1,13 +1,13 @@
-//! What a home of users promises, case by case.
+//! What a home of users promises of lists, case by case.
 
 use alloc::vec;
 use alloc::vec::Vec;
 
-use trunkline_wire::ids::{ConversationId, DeviceId};
-use trunkline_wire::message::{Answer, ErrorCode, decode_answer};
+use trunkline_wire::ids::DeviceId;
+use trunkline_wire::message::ErrorCode;
 
 use super::list::CEILING_STEP;
-use super::rig::{Rig, Row, conversation, envelopes, user};
+use super::rig::{Rig, Row, conversation, user};
 use crate::entry::{Entry, HomeAnswer, HomeRequest};
 use crate::limits::Limits;
 use crate::store::StoreFault;
@@ -16,41 +16,8 @@ fn rig() -> Rig {
     Rig::new(Limits::default(), 10_000, 1)
 }
 
-/// What was pushed to a connection, as (op, place): "message", "advanced" with (from, to).
-fn pushed(rig: &Rig, connection: u32) -> Vec<(&'static str, u64, u64)> {
-    let mut heard = Vec::new();
-    for entry in &rig.posted {
-        let (kind, frame) = match entry {
-            Entry::Push { connection: id, frame } if id.slot == connection => ("", frame),
-            Entry::Resume { connection: id, frame } if id.slot == connection => ("resumed ", frame),
-            _ => continue,
-        };
-        for envelope in envelopes(frame) {
-            heard.push(match decode_answer(envelope).expect("an envelope").1 {
-                Answer::Message(message) => ("message", message.seq(), 0),
-                Answer::Advanced(advanced) if kind.is_empty() => ("advanced", advanced.from(), advanced.to()),
-                Answer::Advanced(advanced) => ("resumed", advanced.from(), advanced.to()),
-                Answer::Receipts(_) => ("receipts", 0, 0),
-                other => panic!("nobody pushes {other:?}"),
-            });
-        }
-    }
-    heard
-}
-
 fn row(n: usize, user_seq: u64, last_seq: u64) -> Row {
     Row { conversation: conversation(n), user_seq, last_seq, read_seq: 0, window: (1, 0) }
-}
-
-#[test]
-fn a_session_start_reads_nothing_and_stays_small() {
-    let mut rig = rig();
-    rig.start_session(user(0), 1);
-    rig.pass(10_000);
-    assert!(rig.asked.is_empty() && rig.posted.is_empty());
-    assert!(rig.shared.cache.bytes() <= 112, "{} bytes", rig.shared.cache.bytes());
-    rig.turn(|users, turn| users.session_ended(turn, user(0), Rig::address(1)));
-    assert_eq!((rig.shared.cache.bytes(), rig.users.cached(), rig.users.sessions_open()), (0, 0, 0));
 }
 
 #[test]
@@ -72,7 +39,9 @@ fn changes_wait_for_the_ceiling_and_numbers_go_on_above_it() {
     rig.pass(1_000);
     rig.settle();
     assert_eq!(rig.store.ceilings[&user(0)], CEILING_STEP);
-    let stored = |n| (rig.store.rows[&(user(0), conversation(n))].user_seq, rig.store.rows[&(user(0), conversation(n))].last_seq);
+    let stored = |n| {
+        (rig.store.rows[&(user(0), conversation(n))].user_seq, rig.store.rows[&(user(0), conversation(n))].last_seq)
+    };
     assert_eq!((stored(0), stored(1)), ((1, 3), (2, 1)));
     assert_eq!(rig.announced(), [(conversation(0), 3), (conversation(1), 1)]);
 }
@@ -158,7 +127,7 @@ fn acknowledgements_wait_for_credit_and_are_merged() {
     let mut rig = Rig::new(Limits::default(), 1, 1);
     rig.start_session(user(0), 1);
     rig.read(1, user(0), 1);
-    assert_eq!(pushed(&rig, 1).len(), 1, "the credit is used");
+    assert_eq!(rig.uncredited, 1, "the credit is used");
     for seq in 1..=3 {
         rig.deliver_to(conversation(0), seq, &[user(1)], None, None);
         rig.settle();
@@ -168,25 +137,6 @@ fn acknowledgements_wait_for_credit_and_are_merged() {
     assert_eq!(rig.announced(), []);
     while rig.credit() {}
     assert_eq!(rig.announced(), [(conversation(0), 3)]);
-}
-
-#[test]
-fn sessions_are_told_behind_the_frames() {
-    let mut rig = rig();
-    rig.start_session(user(0), 1);
-    rig.start_session(user(0), 2);
-    rig.deliver(0, 1, &[user(0)], None);
-    rig.settle();
-    rig.deliver(0, 2, &[user(0)], None);
-    rig.deliver(1, 1, &[user(0)], None);
-    rig.read(1, user(0), 1);
-    rig.pass(1_000);
-    let told =
-        [("message", 1, 0), ("message", 2, 0), ("message", 1, 0), ("receipts", 0, 0), ("advanced", 0, 2)];
-    assert_eq!(pushed(&rig, 1), told);
-    assert_eq!(pushed(&rig, 2), told);
-    rig.pass(10_000);
-    assert_eq!(pushed(&rig, 1).len(), told.len(), "nothing new");
 }
 
 #[test]
@@ -318,41 +268,6 @@ fn a_window_caps_what_its_user_sees() {
 }
 
 #[test]
-fn a_lagging_session_gets_nothing_until_it_has_drained() {
-    let mut rig = rig();
-    rig.start_session(user(0), 1);
-    rig.deliver(0, 1, &[user(0)], None);
-    rig.settle();
-    rig.turn(|users, turn| users.session_lags(turn, user(0), Rig::address(1)));
-    rig.deliver(0, 2, &[user(0)], None);
-    rig.pass(1_000);
-    assert_eq!(pushed(&rig, 1), [("message", 1, 0)]);
-    assert_eq!(rig.shared.counters.frames_dropped, 2, "a message and Advanced");
-    rig.turn(|users, turn| users.session_drained(turn, user(0), Rig::address(1)));
-    rig.deliver(0, 3, &[user(0)], None);
-    assert_eq!(pushed(&rig, 1)[1..], [("resumed", 1, 1), ("message", 3, 0)]);
-    rig.turn(|users, turn| users.session_drained(turn, user(0), Rig::address(1)));
-    assert_eq!(pushed(&rig, 1).len(), 3, "it did not lag");
-}
-
-#[test]
-fn a_session_behind_a_full_lane_is_told_to_sync() {
-    let mut limits = Limits::default();
-    limits.set("outbox_bytes_max", 1_024).expect("a limit");
-    let mut rig = Rig::new(limits, 1, 1);
-    rig.start_session(user(0), 1);
-    for seq in 1..=20 {
-        rig.deliver(0, seq, &[user(0)], None);
-    }
-    rig.settle();
-    assert_eq!(pushed(&rig, 1), [("message", 1, 0)]);
-    assert_eq!(rig.shared.counters.sessions_lagged, 1);
-    while rig.credit() {}
-    rig.deliver(0, 21, &[user(0)], None);
-    assert_eq!(pushed(&rig, 1)[1..], [("advanced", 1, 1), ("message", 21, 0)]);
-}
-
-#[test]
 fn eviction_spares_what_is_not_stored_and_who_is_here() {
     let mut limits = Limits::default();
     limits.set("cache_bytes_max", 1).expect("a limit");
@@ -393,31 +308,14 @@ fn a_cold_list_takes_only_so_many_who_wait() {
     assert!(matches!(rig.take_answer(3), Some(HomeAnswer::Refused(ErrorCode::Busy, 1..))));
     rig.answer(0, Some(StoreFault::Unknown));
     let refused = (1..=2).map(|ticket| rig.take_answer(ticket));
-    assert!(refused.into_iter().all(|answer| {
-        matches!(answer, Some(HomeAnswer::Refused(ErrorCode::StorageUnavailable, 1..)))
-    }));
+    assert!(
+        refused
+            .into_iter()
+            .all(|answer| { matches!(answer, Some(HomeAnswer::Refused(ErrorCode::StorageUnavailable, 1..))) })
+    );
     rig.sync(user(0), 4, Some(0), 0, 10);
     rig.pass(100);
     rig.settle();
     let synced = rig.take_synced(4);
     assert_eq!((synced.from, synced.to, synced.rows), (0, 0, Vec::new()));
-}
-
-#[test]
-fn too_many_changes_are_not_named() {
-    let mut rig = rig();
-    rig.start_session(user(0), 1);
-    let many = trunkline_wire::limits::ADVANCED_CONVERSATIONS_MAX as u32 + 1;
-    let key = |n: u32| {
-        let mut id = [0; 16];
-        id[..4].copy_from_slice(&n.to_be_bytes());
-        ConversationId(id)
-    };
-    for n in 0..many {
-        rig.deliver_to(key(n), 1, &[user(0)], None, None);
-    }
-    rig.settle();
-    rig.pass(1_000);
-    let to = u64::from(many);
-    assert_eq!(pushed(&rig, 1), [("advanced", to, to)]);
 }

@@ -61,7 +61,7 @@ impl<'a, R: Reads> Planner<'a, '_, R> {
             Some(Change::Mark(_, planned)) => *planned,
             _ => self.reads.mark(append.key)?,
         };
-        Ok(if there.is_some_and(|there| there >= announced_seq) { None } else { Some(announced_seq) })
+        Ok(if there.is_some_and(|there| there <= announced_seq) { None } else { Some(announced_seq) })
     }
 
     fn raise_receipt(&mut self, key: ConversationKey, risen: &DeviceReceipt) -> Planned<()> {
@@ -94,7 +94,11 @@ impl<'a, R: Reads> Planner<'a, '_, R> {
 
     /// A row that cannot be read keeps back itself only: the others are changed, though the answer is a fault.
     fn change_lists(&mut self, changes: &[ListChange]) -> Planned<()> {
-        changes.iter().fold(Ok(()), |outcome, change| self.change_list(change).and(outcome))
+        let mut outcome = Ok(());
+        for change in changes {
+            outcome = self.change_list(change).and(outcome);
+        }
+        outcome
     }
 
     fn change_list(&mut self, change: &ListChange) -> Planned<()> {

@@ -124,7 +124,7 @@ pub fn a_row_is_listed_once(store: &mut Store) {
     for user_seq in 1..=50 {
         store.put(lists(vec![news(user(ALICE), 1, user_seq, user_seq)]));
     }
-    assert_eq!(store.list(user(ALICE), 0, u64::MAX, 9), (vec![list_row(1, 50, 50)], false));
+    assert_eq!(store.list(user(ALICE), 0, u64::MAX, 1), (vec![list_row(1, 50, 50)], false), "nothing is behind it");
     assert_eq!(store.list(user(ALICE), 0, 50, 9), (vec![], false));
 }
 

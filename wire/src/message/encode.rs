@@ -1,7 +1,5 @@
 //! Fields to the bytes of an envelope.
 
-mod lists;
-
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -11,8 +9,6 @@ use super::{ErrorCode, Op, schema};
 use crate::ids::{ConversationId, DeviceId, MessageId, UserId};
 use crate::limits::ENVELOPE_HEADER_BYTES;
 use crate::websocket::encode_binary_server;
-
-pub use lists::{Member, Receipt, Summary, UserReceipt};
 
 /// What Welcome says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -148,7 +144,7 @@ impl Encoder {
         Encoder::default()
     }
 
-    fn finish<T>(&mut self, op: Op, request: u32, root: WIPOffset<T>) -> Encoded<'_> {
+    pub(super) fn finish<T>(&mut self, op: Op, request: u32, root: WIPOffset<T>) -> Encoded<'_> {
         self.builder.finish_minimal(root);
         Encoded { op, request, body: self.builder.finished_data() }
     }
@@ -372,7 +368,7 @@ impl Encoder {
         self.finish(Op::GoAway, 0, root)
     }
 
-    fn start(&mut self) -> &mut FlatBufferBuilder<'static> {
+    pub(super) fn start(&mut self) -> &mut FlatBufferBuilder<'static> {
         self.builder.reset();
         &mut self.builder
     }

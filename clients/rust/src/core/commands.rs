@@ -99,7 +99,7 @@ impl Commands {
     pub(super) fn pump(&mut self, out: &mut Outlet) {
         while out.has_room() {
             let Some(mut command) = self.waiting.pop_front() else { return };
-            command.attempts += 1;
+            command.attempts = command.attempts.saturating_add(1);
             let question = command.question.clone();
             out.ask(Purpose::Command(command), |encoder, request| question.encode(encoder, request));
         }
@@ -107,7 +107,13 @@ impl Commands {
 
     /// The connection was lost while this one waited for its answer. Call in reverse order of asking.
     pub(super) fn again(&mut self, out: &mut Outlet, command: Command) {
-        if matches!(command.question, Question::Renew(_)) || command.attempts >= COMMAND_ATTEMPTS_MAX {
+        let is_over = match command.question {
+            Question::Renew(_) => true,
+            // It may be made already: under another nonce it would be made twice.
+            Question::CreateGroup { .. } => false,
+            _ => command.attempts >= COMMAND_ATTEMPTS_MAX,
+        };
+        if is_over {
             out.event(ClientEvent::RequestFailed { request: command.id, error: RequestError::Disconnected });
         } else {
             self.waiting.push_front(command);

@@ -2,9 +2,8 @@
 
 use alloc::vec::Vec;
 
-use super::{Encoded, Encoder};
+use super::{Change, Encoded, Encoder, Op, schema};
 use crate::ids::{ConversationId, UserId};
-use crate::message::{Change, Op, schema};
 
 /// One conversation of a user's list, as Synced says it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,0 +1,98 @@
+//! The store of the rig: it keeps its promises, and may be made not to.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use trunkline_wire::ids::Lsn;
+
+use super::rig::Rig;
+use crate::members::Members;
+use crate::store::{Append, ConversationImage, DeviceHigh, Load, Loaded, Put, RECENT_ROWS_MAX, Row};
+
+impl Rig {
+    pub(super) fn append(&mut self, append: Append) -> Lsn {
+        let image = self.images.entry(append.key).or_insert_with(|| ConversationImage {
+            meta: append.meta.expect("the first rows bring the meta"),
+            last_seq: 0,
+            devices: Vec::new(),
+            checkpoint_seq: 0,
+            members: Vec::new(),
+            receipts: Vec::new(),
+            mark: None,
+            recent: Vec::new(),
+        });
+        image.mark = append.mark.or(image.mark);
+        let mut members = Members::from_list(core::mem::take(&mut image.members));
+        for row in append.rows {
+            if row.seq <= image.last_seq {
+                assert_eq!(image.recent[row.seq as usize - 1], row, "a seq has one content");
+                continue;
+            }
+            assert_eq!(row.seq, image.last_seq + 1, "rows are dense");
+            image.last_seq = row.seq;
+            members.apply(&row);
+            if row.client_seq > 0 {
+                let Row { sender: user, device, client_seq: high, message_id, .. } = row;
+                image.devices.retain(|known| (known.user, known.device) != (user, device));
+                image.devices.push(DeviceHigh { user, device, high, message_id });
+            }
+            image.recent.push(row);
+        }
+        image.members = members.to_list();
+        Lsn::default()
+    }
+
+    pub(super) fn put(&mut self, put: Put) {
+        match put {
+            Put::Unmark { key } => self.images.get_mut(&key).expect("it has rows").mark = None,
+            Put::Receipts { key, receipts } => {
+                let image = self.images.get_mut(&key).expect("it has rows");
+                for receipt in receipts {
+                    image.receipts.retain(|known| (known.user, known.device) != (receipt.user, receipt.device));
+                    image.receipts.push(receipt);
+                }
+            }
+            Put::Checkpoint { .. } => {}
+            _ => unreachable!("conversations write nothing else"),
+        }
+    }
+
+    pub(super) fn load(&mut self, load: Load) -> Loaded {
+        match load {
+            Load::Conversation { key } => {
+                let mut image = self.images.get(&key).cloned().map(Box::new);
+                if let Some(image) = &mut image {
+                    let too_many = image.recent.len().saturating_sub(RECENT_ROWS_MAX);
+                    image.recent.drain(..too_many);
+                }
+                Loaded::Conversation(image)
+            }
+            Load::History { key, from_seq, backward, rows_max, .. } => {
+                let rows = &self.images[&key].recent;
+                let mut page: Vec<Row> = if backward {
+                    rows.iter().rev().filter(|row| row.seq <= from_seq).take(rows_max as usize).cloned().collect()
+                } else {
+                    rows.iter().filter(|row| row.seq >= from_seq).take(rows_max as usize).cloned().collect()
+                };
+                page.sort_by_key(|row| row.seq);
+                Loaded::History(page)
+            }
+            Load::FindSend { key, user, device, client_seq, .. } => {
+                let mut rows = self.images[&key].recent.iter();
+                let found = rows.find(|row| (row.sender, row.device, row.client_seq) == (user, device, client_seq));
+                Loaded::FoundSend(found.cloned().map(Box::new))
+            }
+            Load::MissingUsers { users, .. } => {
+                Loaded::MissingUsers(users.into_iter().filter(|user| self.missing_users.contains(user)).collect())
+            }
+            Load::Marks { after, marks_max, .. } => {
+                let marked = self.images.iter().filter(|(_, image)| image.mark.is_some()).map(|(&key, _)| key);
+                let mut behind: Vec<_> = marked.filter(|&key| after.is_none_or(|after| key > after)).collect();
+                let more = behind.len() > marks_max as usize;
+                behind.truncate(marks_max as usize);
+                Loaded::Marks(behind, more)
+            }
+            _ => unreachable!("conversations read nothing else"),
+        }
+    }
+}
