@@ -46,7 +46,8 @@ pub trait Log: Send {
     /// Commits all of `writes` in order, with one sync, and answers each in turn: what it answers is durable.
     ///
     /// Rows that are there already with the same content are left alone and answered with the LSN they have. A disk without
-    /// room is [`StoreFault::Full`] for each write of the group that had something to write, and nothing of it is written.
+    /// room is [`StoreFault::Full`] for each write of the group that had something to write, or whose answer rests on what an
+    /// earlier one had to write, and nothing of it is written.
     ///
     /// # Errors
     /// After a [`Fatal`] nothing may be acked any more: the process ends, and recovers from what is on disk.

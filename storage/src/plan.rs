@@ -161,12 +161,12 @@ impl<'a, R: Reads> Planner<'a, '_, R> {
             }
             before = row.seq;
         }
+        let Ok(mark) = self.lower_mark(append) else { return Ok(Err(StoreFault::Unknown)) };
         let checked = match self.check_meta(append, last_seq) {
             Err(StoreFault::Unknown | StoreFault::Full) => return Ok(Err(StoreFault::Unknown)),
             Ok(checked) => checked,
         };
         checked?;
-        let Ok(mark) = self.lower_mark(append) else { return Ok(Err(StoreFault::Unknown)) };
 
         let known = append.rows.partition_point(|row| row.seq <= last_seq);
         let mut first_lsn = None;

@@ -71,7 +71,7 @@ fn a_kill_while_a_store_is_made_leaves_nothing_in_the_way() {
     let unfinished = folder.path().join("fjall.new");
     std::fs::create_dir(&unfinished).expect("a folder");
     std::fs::write(unfinished.join("0.jnl"), [0; 100]).expect("a file");
-    std::fs::write(folder.path().join("format"), "trunkline-store 1\n").expect("a file");
+    std::fs::write(folder.path().join("format"), "trunkline-store 2\n").expect("a file");
     let (mut store, _) = open(folder.path());
     store.append(key(1), rows(1..=1));
 }

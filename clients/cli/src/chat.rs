@@ -74,7 +74,6 @@ impl Chat {
             ticks: Ticks::new(me),
             typists: BTreeSet::new(),
         };
-        chat.learn_members(session).await?;
         let with = match (&chat.peer_name, &chat.opened.title) {
             (Some(peer), _) => peer.clone(),
             (None, Some(title)) => format!("{}, {} members", harmless(title), chat.opened.members),
@@ -86,6 +85,7 @@ impl Chat {
         }
         chat.shown_seq = chat.shown_seq.max(page.last_seq);
         chat.read(session).await;
+        chat.learn_members(session).await?;
         chat.tell_ticks();
         Ok(chat)
     }
@@ -175,10 +175,10 @@ impl Chat {
             ClientEvent::Receipts { conversation, users } if *conversation == self.opened.conversation => {
                 users.iter().for_each(|r| self.ticks.heard(r.user, r.delivered_seq, r.read_seq));
             }
-            ClientEvent::Typing { conversation, user, .. } if *conversation == self.opened.conversation => {
-                if self.typists.insert(*user) {
-                    eprintln!("trunkline: {} is typing", self.name(*user));
-                }
+            ClientEvent::Typing { conversation, user, .. }
+                if *conversation == self.opened.conversation && self.typists.insert(*user) =>
+            {
+                eprintln!("trunkline: {} is typing", self.name(*user));
             }
             ClientEvent::TypingEnded { conversation, user } if *conversation == self.opened.conversation => {
                 self.typists.remove(user);

@@ -36,7 +36,8 @@ pub const CHAT_LINES_MAX: usize = 64;
 
 const _: () = {
     assert!(HISTORY_MESSAGES_MAX <= u16::MAX as usize && CHAT_BACKLOG <= PAGE_MESSAGES);
-    assert!(MEMBERS_PAGE_MAX <= u16::MAX as usize && SYNC_CONVERSATIONS_MAX <= u16::MAX as usize);
+    assert!(MEMBERS_PAGE_MAX <= u16::MAX as usize);
+    assert!(SYNC_CONVERSATIONS_MAX <= u16::MAX as usize);
     assert!(
         GOODBYE_PATIENCE.as_millis() + REPORT_PATIENCE.as_millis() + CLOSE_PATIENCE.as_millis()
             < INTERRUPT_PATIENCE.as_millis()

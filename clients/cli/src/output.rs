@@ -305,8 +305,7 @@ mod tests {
             "{\"conversation\":\"abababababababababababababababab\",\"seq\":7,\"kind\":\"text\",\
              \"sender\":\"000000000000001f\",\"ts\":99,\"text\":\"hi \\\"you\\\"\"}"
         );
-        let change =
-            MembershipChange { change: Change::Added, users: vec![UserId(1)], title: None };
+        let change = MembershipChange { change: Change::Added, users: vec![UserId(1)], title: None };
         assert_eq!(
             serde_json::to_string(&MembershipLine::of(&message, &change)).unwrap(),
             "{\"conversation\":\"abababababababababababababababab\",\"seq\":7,\"kind\":\"membership\",\

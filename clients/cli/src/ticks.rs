@@ -42,7 +42,7 @@ impl Ticks {
     pub fn shown(&mut self, message: &Message) {
         match message.membership() {
             Some(change) if change.change == Change::Removed => {
-                change.users.iter().for_each(|user| drop(self.others.remove(user)));
+                self.others.retain(|user, _| !change.users.contains(user));
             }
             Some(change) => change.users.iter().for_each(|user| self.heard(*user, message.seq - 1, 0)),
             None if message.sender == self.me => {
@@ -51,8 +51,7 @@ impl Ticks {
                     self.said.pop_first();
                 }
             }
-            // Who answers has what was said before.
-            None => self.heard(message.sender, message.seq, 0),
+            None => {}
         }
     }
 
@@ -113,6 +112,9 @@ mod tests {
         ticks.shown(&message(3, 1));
         ticks.shown(&message(4, 3));
         assert_eq!(ticks.news(), []);
+        ticks.heard(UserId(2), 4, 4);
+        ticks.heard(UserId(3), 4, 4);
+        assert_eq!(ticks.news(), [(Tick::Read, 3)]);
     }
 
     #[test]

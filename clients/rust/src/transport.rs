@@ -17,7 +17,8 @@ pub use address::session_url;
 use self::driver::Driver;
 use self::order::{Order, Reply};
 use crate::core::{
-    Client, ClientEvent, HistoryPage, ListPage, MembersPage, Opened, Options, Question, RequestError, SendError, Summary,
+    Client, ClientEvent, HistoryPage, ListPage, MembersPage, Opened, Options, Question, RequestError, SendError,
+    Summary,
 };
 use crate::limits::{STREAM_COMMANDS_MAX, STREAM_EVENTS_MAX};
 use crate::outbox::Outbox;

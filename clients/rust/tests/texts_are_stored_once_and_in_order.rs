@@ -48,6 +48,7 @@ fn texts_are_stored_once_and_in_order() {
         return;
     }
     for mark in [
+        "added",
         "appended",
         "busy",
         "client_seq_conflict",
@@ -55,14 +56,22 @@ fn texts_are_stored_once_and_in_order() {
         "expired",
         "failed",
         "forbidden",
+        "goes on from its state",
         "late request",
         "left for adoption",
         "lost answer",
         "lost state",
         "message_invalid",
+        "never a member",
         "outbox failed",
+        "positions",
+        "pull mode",
+        "receipts",
+        "removed",
         "restart",
+        "resync",
         "sent",
+        "sync",
         "unknown",
         "whole request busy",
     ] {

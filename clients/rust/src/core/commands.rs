@@ -19,12 +19,32 @@ pub(crate) enum Question {
     Resolve(String),
     Open(ConversationId),
     OpenPeer(UserId),
-    History { conversation: ConversationId, from_seq: u64, backward: bool, limit: u16 },
-    List { below: u64, limit: u16 },
+    History {
+        conversation: ConversationId,
+        from_seq: u64,
+        backward: bool,
+        limit: u16,
+    },
+    List {
+        below: u64,
+        limit: u16,
+    },
     /// The nonce is the client's, and the same in each attempt; 0: it has none yet.
-    CreateGroup { nonce: u64, title: String, members: Vec<UserId> },
-    ChangeMembers { conversation: ConversationId, change: Change, users: Vec<UserId> },
-    Members { conversation: ConversationId, after: UserId, limit: u16 },
+    CreateGroup {
+        nonce: u64,
+        title: String,
+        members: Vec<UserId>,
+    },
+    ChangeMembers {
+        conversation: ConversationId,
+        change: Change,
+        users: Vec<UserId>,
+    },
+    Members {
+        conversation: ConversationId,
+        after: UserId,
+        limit: u16,
+    },
     Renew(String),
 }
 
@@ -160,8 +180,7 @@ pub(super) fn answered(out: &mut Outlet, command: &Command, answer: &Answer<'_>)
             ClientEvent::Renewed { request, token_expires_ms: view.token_expires_ms() }
         }
         (_, Answer::Error(error)) => {
-            let error =
-                RequestError::Refused { code: code_of(error.code()), retry_after_ms: error.retry_after_ms() };
+            let error = RequestError::Refused { code: code_of(error.code()), retry_after_ms: error.retry_after_ms() };
             ClientEvent::RequestFailed { request, error }
         }
         _ => return Err(Misbehaved),

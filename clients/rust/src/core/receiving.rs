@@ -224,7 +224,13 @@ impl Receiving {
     }
 
     /// What a message means for the user's window.
-    pub(super) fn turn(&mut self, out: &mut Outlet, conversation: ConversationId, seq: u64, view: &schema::Message<'_>) {
+    pub(super) fn turn(
+        &mut self,
+        out: &mut Outlet,
+        conversation: ConversationId,
+        seq: u64,
+        view: &schema::Message<'_>,
+    ) {
         let turn = self.me.and_then(|me| turn_of(view, me));
         let Some(feed) = self.feeds.get_mut(&conversation) else { return };
         let behind = seq > feed.end;
@@ -277,7 +283,13 @@ impl Receiving {
     }
 
     /// Takes a message that is no duplicate; `None` is one of ours that is not shown.
-    pub(super) fn accept(&mut self, out: &mut Outlet, seq: u64, conversation: ConversationId, message: Option<Message>) {
+    pub(super) fn accept(
+        &mut self,
+        out: &mut Outlet,
+        seq: u64,
+        conversation: ConversationId,
+        message: Option<Message>,
+    ) {
         let Some(feed) = self.feeds.get_mut(&conversation) else { return };
         self.early_bytes -= feed.early_bytes;
         if feed.admit(seq) == Admission::Next {
@@ -393,7 +405,8 @@ impl Receiving {
     pub(super) fn tell(&mut self, out: &mut Outlet) {
         let position = self.syncing.position();
         if self.told.is_ready_for(position) {
-            let lagging = |id: &ConversationId| self.feeds.get(id).filter(|feed| feed.lags()).map(|feed| (*id, feed.last));
+            let lagging =
+                |id: &ConversationId| self.feeds.get(id).filter(|feed| feed.lags()).map(|feed| (*id, feed.last));
             self.told.aim_at(position, self.wanting.iter().filter_map(lagging));
         }
         if self.confirmed.is_ready_for(self.told.position()) {

@@ -15,7 +15,9 @@ use crate::limits::{ADVANCED_WAITING_MAX, GAP_GRACE_MS};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stage {
     /// The next page is to be asked for.
-    Due { at_ms: u64 },
+    Due {
+        at_ms: u64,
+    },
     Asked,
     /// Nothing is known to be missing.
     Done,

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use trunkline_client::core::Follow;
-use trunkline_wire::ids::MessageId;
+use trunkline_wire::ids::{ConversationId, MessageId};
+use trunkline_wire::message::ContentKind;
 
 use super::{Device, Fate, Shown, World};
 
@@ -12,7 +12,7 @@ impl World {
     pub(super) fn check(&mut self) {
         for conversation in self.server.conversations.values() {
             let mut bodies = BTreeSet::new();
-            for row in &conversation.rows {
+            for row in conversation.rows.iter().filter(|row| row.kind == ContentKind::Text) {
                 if !bodies.insert(&row.body) {
                     self.violations.insert("doubled");
                 }
@@ -54,6 +54,61 @@ impl World {
         }
         for index in 0..self.processes.len() {
             self.check_shown(index, true);
+            self.check_list(index);
+            self.check_marks(index);
+        }
+        self.check_heard();
+    }
+
+    /// At rest a process has the list that the server has.
+    fn check_list(&mut self, index: usize) {
+        let process = &self.processes[index];
+        let rows = self.server.lists.rows(process.device.0);
+        let mut listed = BTreeSet::new();
+        for summary in process.client.conversations() {
+            listed.insert(summary.conversation);
+            let Some(row) = rows.get(&summary.conversation) else {
+                self.violations.insert("listed what is not there");
+                continue;
+            };
+            let left = (row.left != u64::MAX).then_some(row.left);
+            // Of a server that crashed a client may know later watermarks.
+            let read_seq = self.server.lists.of_user(summary.conversation, process.device.0).1;
+            if (summary.last_seq, summary.joined_seq, summary.left_seq) != (row.last_seq, row.joined, left)
+                || summary.read_seq < read_seq
+            {
+                self.violations.insert("list differs");
+            }
+        }
+        // One that follows what it stored asks only for what changed.
+        let all: BTreeSet<ConversationId> = rows.keys().copied().collect();
+        if !process.follows_stored && listed != all {
+            self.violations.insert("list is not whole");
+        }
+    }
+
+    /// At rest the server has the watermarks of those who still are there.
+    fn check_marks(&mut self, index: usize) {
+        let process = &self.processes[index];
+        for (id, (delivered, read)) in &process.marks {
+            let left = self.server.conversations[id].durable_window(process.device.0).map_or(0, |window| window.1);
+            let known = self.server.lists.of_device(*id, process.device);
+            if known.0 < *delivered.min(&left) || known.1 < *read.min(&left) {
+                self.violations.insert("watermark lost");
+            }
+        }
+    }
+
+    /// What the processes of a device that follows what it stored were shown, one after the other, has no gaps.
+    fn check_heard(&mut self) {
+        for ((device, id), heard) in &self.heard {
+            let conversation = &self.server.conversations[id];
+            let Some((joined, left)) = conversation.durable_window(device.0) else { continue };
+            let first = heard.first().copied().unwrap_or(1).max(joined).max(conversation.first);
+            let last = left.min(conversation.durable as u64);
+            if (first..=last).any(|seq| !heard.contains(&seq)) {
+                self.violations.insert("not heard");
+            }
         }
     }
 
@@ -65,14 +120,17 @@ impl World {
             let none = Shown::default();
             let shown = process.shown.get(id).unwrap_or(&none);
             let seqs: BTreeSet<u64> = shown.seqs.iter().copied().collect();
-            let Some(first) = (match process.follow {
-                Follow::FromStart => Some(1),
-                _ => seqs.first().copied(),
+            // Who followed what it stored is checked over all its processes.
+            let Some(first) = (match process.from_start {
+                _ if process.follows_stored => None,
+                true => Some(1),
+                false => seqs.first().copied(),
             }) else {
                 continue;
             };
+            let Some((joined, left)) = conversation.durable_window(process.device.0) else { continue };
             let last = if at_end { conversation.durable as u64 } else { seqs.last().copied().unwrap_or(0) };
-            for seq in first..=last {
+            for seq in first.max(joined)..=last.min(left) {
                 let row = &conversation.rows[seq as usize - 1];
                 let told = seqs.contains(&seq) || shown.missed.contains(&seq);
                 let own = shown.own.contains(&seq) && !process.echo_own;

@@ -108,9 +108,8 @@ impl Line {
                 Request::Members(_) => Asked::Members,
                 Request::Report(report) => {
                     let receipts = report.receipts().into_iter().flatten();
-                    let receipt = |r: &schema::Receipt| {
-                        (ConversationId(r.conversation().0), r.delivered_seq(), r.read_seq())
-                    };
+                    let receipt =
+                        |r: &schema::Receipt| (ConversationId(r.conversation().0), r.delivered_seq(), r.read_seq());
                     Asked::Report(report.position(), receipts.map(receipt).collect())
                 }
                 Request::Typing(_) => Asked::Typing,

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::rc::Rc;
 
-use trunkline_client::core::{Client, ClientEvent, DisconnectReason, Follow, Link, Options};
+use trunkline_client::core::{Client, ClientEvent, DisconnectReason, Follow, Link, Options, State};
 use trunkline_client::outbox::{MemoryOutbox, Outbox, Record};
 use trunkline_wire::ids::{ConversationId, DeviceId, MessageId, UserId};
 
 use super::dice::Dice;
-use super::server::{Device, Fault, Rules, Server};
+use super::server::{Device, Fault, Rules, Server, To, USERS};
 use super::tamper::{Tamper, Tampering};
 
 #[path = "check.rs"]
@@ -95,6 +95,8 @@ struct Connection {
     client: bool,
     server: bool,
     greeted: bool,
+    /// Too much waits for it: it is pushed nothing.
+    lagging: bool,
     tampering: Tampering,
 }
 
@@ -111,9 +113,17 @@ struct Process {
     disk: Disk,
     device: Device,
     connection: Option<usize>,
-    follow: Follow,
+    /// It was shown everything from the first message on.
+    from_start: bool,
+    follows_stored: bool,
     echo_own: bool,
     shown: BTreeMap<ConversationId, Shown>,
+    /// What it stores with what it was shown.
+    state: State,
+    /// Delivered and read, as it told its client.
+    marks: BTreeMap<ConversationId, (u64, u64)>,
+    /// Of others, as its client told it.
+    receipts: BTreeMap<(ConversationId, UserId), (u64, u64)>,
     told: BTreeSet<MessageId>,
     /// Index of the row of texts it continues.
     said: usize,
@@ -146,9 +156,13 @@ pub struct World {
     given_up: BTreeSet<MessageId>,
     leftovers: BTreeMap<Device, Rc<RefCell<Vec<MemoryOutbox>>>>,
     texts: usize,
+    /// What all processes of a device that follows what it stored were shown.
+    heard: BTreeMap<(Device, ConversationId), BTreeSet<u64>>,
     violations: BTreeSet<&'static str>,
 }
 
+/// The device whose processes follow what it stored.
+const STORED_DEVICE: Device = (UserId(2), DeviceId(2));
 const CONVERSATIONS: [ConversationId; 2] = [ConversationId([1; 16]), ConversationId([2; 16])];
 const STEPS_MAX: usize = 50_000;
 
@@ -156,7 +170,7 @@ impl World {
     pub fn new(plan: Plan, mut dice: Dice) -> World {
         let mut world = World {
             plan,
-            server: Server::new(plan.rules, &CONVERSATIONS[..dice.range(1, 2) as usize]),
+            server: Server::new(plan.rules, &CONVERSATIONS[..dice.range(1, 2) as usize], &mut dice),
             now_ms: dice.below(1 << 40),
             dice,
             connections: Vec::new(),
@@ -167,12 +181,18 @@ impl World {
             given_up: BTreeSet::new(),
             leftovers: BTreeMap::new(),
             texts: 0,
+            heard: BTreeMap::new(),
             violations: BTreeSet::new(),
         };
         let devices = [(1, 1), (1, 1), (1, 2), (2, 1), (1, 1)];
         for (user, device) in &devices[..world.dice.range(2, 5) as usize] {
             let device = (UserId(*user), DeviceId(*device));
             let process = world.process(device, None);
+            world.processes.push(process);
+        }
+        // Of a conversation it does not know it takes the first push for the beginning: none may be lost in silence.
+        if plan.push_chaos_percent == 0 && world.dice.chance(50) {
+            let process = world.process(STORED_DEVICE, None);
             world.processes.push(process);
         }
         world
@@ -187,21 +207,35 @@ impl World {
         let leftovers = self.leftovers.entry(device).or_default().clone();
         disk.0.borrow_mut().leftovers = leftovers;
         disk.0.borrow_mut().full = false;
-        let follow = if self.dice.chance(70) { Follow::FromStart } else { Follow::FromNow };
-        let echo_own = self.dice.chance(30);
-        let seed = self.dice.seed();
-        let options = Options { token: "t".into(), client_name: "c".into(), follow: follow.clone(), echo_own, seed };
+        let follows_stored = device == STORED_DEVICE;
+        let from_start = !follows_stored && self.dice.chance(70);
+        let follow = match from_start {
+            _ if follows_stored => Follow::Stored,
+            true => Follow::FromStart,
+            false => Follow::FromNow,
+        };
+        let echo_own = follows_stored || self.dice.chance(40);
         Process {
-            client: Client::new(options, disk.clone()).expect("the disk can be read"),
+            client: self.client(&disk, follow, echo_own),
             disk,
             device,
             connection: None,
-            follow,
+            from_start,
+            follows_stored,
             echo_own,
             shown: BTreeMap::new(),
+            state: State::default(),
+            marks: BTreeMap::new(),
+            receipts: BTreeMap::new(),
             told: BTreeSet::new(),
             said,
         }
+    }
+
+    fn client(&mut self, disk: &Disk, follow: Follow, echo_own: bool) -> Client<Disk> {
+        let options =
+            Options { token: "t".into(), client_name: "c".into(), follow, echo_own, seed: self.dice.seed() };
+        Client::new(options, disk.clone()).expect("the disk can be read")
     }
 
     /// Faults for a while, then calm until all is told; gives what was wrong, and what happened.
@@ -239,7 +273,15 @@ impl World {
             89 => self.server.retain(&mut self.dice, conversation),
             90..92 => self.crash(),
             92..95 if self.plan.restarts => self.end_process(process),
-            95 => {
+            95 => self.server.change_somebody(&mut self.dice),
+            96 => {
+                let user = self.dice.pick(&USERS);
+                let whole = self.dice.chance(20);
+                self.server.flush(user, whole);
+                self.route(false);
+            }
+            97 => self.lag(process),
+            98 => {
                 let full = self.dice.chance(30);
                 self.processes[process].disk.0.borrow_mut().full = full;
             }
@@ -264,6 +306,19 @@ impl World {
         let device = self.processes[process].device;
         let forbidden = self.server.forbidden.entry(device).or_default();
         *forbidden = !*forbidden;
+    }
+
+    /// A session falls behind, or has caught up.
+    fn lag(&mut self, process: usize) {
+        let Some(index) = self.processes[process].connection else { return };
+        let connection = &mut self.connections[index];
+        connection.lagging = !connection.lagging;
+        if connection.lagging {
+            self.server.mark("pull mode");
+        } else if connection.greeted {
+            self.server.drained(index, connection.device.0);
+            self.route(false);
+        }
     }
 
     fn any_conversation(&mut self) -> ConversationId {
@@ -311,17 +366,22 @@ impl World {
 
     /// Puts what the server says on its way.
     fn route(&mut self, calm: bool) {
-        for (to, except, envelope) in std::mem::take(&mut self.server.out) {
-            if let Some(to) = to {
-                let connection = &mut self.connections[to];
-                connection.greeted = true;
-                if connection.client && connection.server {
-                    connection.to_client.push_back((envelope, false));
+        for (to, envelope) in std::mem::take(&mut self.server.out) {
+            let (user, except) = match to {
+                To::Connection(to) | To::Session(to) => {
+                    let pushed = matches!(to_kind(&envelope), 0);
+                    let connection = &mut self.connections[to];
+                    connection.greeted = true;
+                    if connection.client && connection.server {
+                        connection.to_client.push_back((envelope, pushed));
+                    }
+                    continue;
                 }
-                continue;
-            }
+                To::User(user, except) => (user, except),
+            };
             for (index, connection) in self.connections.iter_mut().enumerate() {
-                if index == except || !connection.greeted || !connection.client || !connection.server {
+                let is_theirs = connection.device.0 == user && index != except;
+                if !is_theirs || connection.lagging || !connection.greeted || !connection.client || !connection.server {
                     continue;
                 }
                 let chaos = !calm && self.dice.chance(self.plan.push_chaos_percent);
@@ -387,7 +447,8 @@ impl World {
     fn crash(&mut self) {
         self.server.crash(&mut self.dice);
         self.server.out.clear();
-        if self.dice.chance(60) {
+        // One that follows what it stored relies on being told of all pushes that are lost.
+        if !self.processes.iter().any(|process| process.follows_stored) && self.dice.chance(60) {
             return;
         }
         for connection in &mut self.connections {
@@ -427,8 +488,25 @@ impl World {
             }
         };
         self.check_shown(index, false);
+        let restarts = after.is_some();
         let process = self.process(device, after);
-        self.processes[index] = process;
+        let before = std::mem::replace(&mut self.processes[index], process);
+        if restarts && before.echo_own && !before.follows_stored && self.dice.chance(70) {
+            self.go_on(index, before);
+        }
+    }
+
+    /// The next process of a device goes on from what the one before it stored.
+    fn go_on(&mut self, index: usize, before: Process) {
+        self.server.mark("goes on from its state");
+        let state = State::decode(&before.state.encode()).expect("a state comes back");
+        let disk = self.processes[index].disk.clone();
+        let client = self.client(&disk, Follow::Behind(state), before.echo_own);
+        let process = &mut self.processes[index];
+        process.client = client;
+        (process.from_start, process.echo_own) = (before.from_start, before.echo_own);
+        (process.state, process.shown) = (before.state, before.shown);
+        process.shown.values_mut().for_each(|shown| shown.own.clear());
     }
 
     /// A connection suffers.
@@ -472,6 +550,7 @@ impl World {
                         client: true,
                         server: true,
                         greeted: false,
+                        lagging: false,
                         tampering: Tampering::new(self.plan.tamper),
                     });
                     self.processes[index].connection = Some(self.connections.len() - 1);
@@ -495,6 +574,7 @@ impl World {
         if std::env::var("TRACE").is_ok() {
             println!("{} {index} {event:?}", self.now_ms);
         }
+        process.state.apply(&event);
         match event {
             ClientEvent::Sent { message_id, conversation, seq, .. } => {
                 process.shown.entry(conversation).or_default().own.insert(seq);
@@ -523,6 +603,23 @@ impl World {
                     self.violations.insert("own message shown");
                 }
                 shown.seqs.push(message.seq);
+                if process.follows_stored {
+                    self.heard.entry((process.device, message.conversation)).or_default().insert(message.seq);
+                }
+                if process.follows_stored || self.dice.chance(30) {
+                    self.confirm(index, message.conversation, message.seq);
+                }
+            }
+            ClientEvent::Position { position, .. } => self.positioned(index, position),
+            ClientEvent::Receipts { conversation, users } => {
+                for receipt in users {
+                    let now = (receipt.delivered_seq, receipt.read_seq);
+                    let seen = process.receipts.entry((conversation, receipt.user)).or_default();
+                    if now.0 < seen.0 || now.1 < seen.1 || now == *seen || now.1 > now.0 {
+                        self.violations.insert("watermark fell");
+                    }
+                    *seen = now;
+                }
             }
             ClientEvent::Missed { conversation, from_seq, to_seq } => {
                 if to_seq >= self.server.conversations[&conversation].first {
@@ -535,6 +632,36 @@ impl World {
             }
             ClientEvent::OutboxFailed { .. } => self.server.mark("outbox failed"),
             _ => {}
+        }
+    }
+
+    /// The program has what it was shown.
+    fn confirm(&mut self, index: usize, conversation: ConversationId, seq: u64) {
+        let is_read = self.dice.chance(30);
+        let process = &mut self.processes[index];
+        let mark = process.marks.entry(conversation).or_default();
+        mark.0 = mark.0.max(seq);
+        if is_read {
+            mark.1 = mark.1.max(seq);
+            process.client.mark_read(self.now_ms, conversation, seq);
+        } else {
+            process.client.mark_delivered(self.now_ms, conversation, seq);
+        }
+    }
+
+    /// A process was told a position: everything that it describes was shown, where it can still be.
+    fn positioned(&mut self, index: usize, position: u64) {
+        self.server.mark("positions");
+        let process = &self.processes[index];
+        for (id, seq) in self.server.lists.changes_up_to(process.device.0, position) {
+            let conversation = &self.server.conversations[&id];
+            if !process.from_start || conversation.windows(process.device.0) != 1 {
+                continue;
+            }
+            let place = process.client.positions().find(|(of, _)| *of == id).map_or(0, |place| place.1);
+            if place < seq {
+                self.violations.insert("position ahead of what was shown");
+            }
         }
     }
 
@@ -572,6 +699,9 @@ impl World {
                 self.route(true);
             } else if answers {
                 self.deliver_to_client(true);
+            } else if let Some(user) = USERS.into_iter().find(|&user| self.server.lists.is_untold(user)) {
+                self.server.flush(user, false);
+                self.route(true);
             } else if self.is_done() {
                 return;
             } else {
@@ -601,10 +731,23 @@ impl World {
         let connected = |process: &Process| process.connection.is_some_and(|c| self.connections[c].greeted);
         let all_shown = |p: &Process| {
             self.server.conversations.iter().all(|(id, conversation)| {
-                let position = p.client.positions().find(|(of, _)| of == id).map_or(0, |(_, seq)| seq);
-                position >= conversation.durable as u64
+                let Some((_, left)) = conversation.durable_window(p.device.0) else { return true };
+                // What a device has confirmed is not opened again.
+                let unknown = if p.follows_stored { u64::MAX } else { 0 };
+                let position = p.client.positions().find(|(of, _)| of == id).map_or(unknown, |(_, seq)| seq);
+                position >= left.min(conversation.durable as u64)
             })
         };
-        self.processes.iter().all(|p| connected(p) && p.client.pending().next().is_none() && all_shown(p))
+        let all_known = |p: &Process| p.client.position() == self.server.lists.counter(p.device.0);
+        let is_done = |p: &Process| {
+            let nothing_waits = p.client.pending().next().is_none() && p.client.is_reported();
+            connected(p) && nothing_waits && all_shown(p) && all_known(p)
+        };
+        self.processes.iter().all(is_done)
     }
+}
+
+/// The number of the request that an envelope answers.
+fn to_kind(envelope: &[u8]) -> u32 {
+    trunkline_wire::message::peek_request(envelope).expect("written here").1
 }
