@@ -93,8 +93,14 @@ impl Receiving {
             match (self.mode, self.syncing.listed_once()) {
                 (Mode::FromNow, false) => self.add(conversation, Feed::new(last_seq + 1, true))?,
                 (Mode::FromNow | Mode::All, true) => self.add(conversation, Feed::new(joined, false))?,
-                // The list brings it, or what comes from now on.
-                (Mode::Stored | Mode::All | Mode::Nothing, _) => return Ok(()),
+                // What is in it now was seen before, unless the list says that it changed.
+                (Mode::Stored, _) => {
+                    let mut feed = Feed::new(last_seq + 1, true);
+                    feed.start = (!self.syncing.is_done()).then_some(Start::First);
+                    self.add(conversation, feed)?;
+                }
+                // The list brings it.
+                (Mode::All | Mode::Nothing, _) => return Ok(()),
             }
         }
         if self.list.len() < crate::limits::FEEDS_MAX {

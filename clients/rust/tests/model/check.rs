@@ -77,12 +77,18 @@ impl World {
             if (summary.last_seq, summary.joined_seq, summary.left_seq) != (row.last_seq, row.joined, left)
                 || summary.read_seq < read_seq
             {
+                if std::env::var("TRACE").is_ok() {
+                    println!("{index}: {summary:?} is {row:?}, read {read_seq}");
+                }
                 self.violations.insert("list differs");
             }
         }
         // One that follows what it stored asks only for what changed.
         let all: BTreeSet<ConversationId> = rows.keys().copied().collect();
         if !process.follows_stored && listed != all {
+            if std::env::var("TRACE").is_ok() {
+                println!("{index}: lists {listed:?} of {rows:?}");
+            }
             self.violations.insert("list is not whole");
         }
     }
@@ -107,6 +113,9 @@ impl World {
             let first = heard.first().copied().unwrap_or(1).max(joined).max(conversation.first);
             let last = left.min(conversation.durable as u64);
             if (first..=last).any(|seq| !heard.contains(&seq)) {
+                if std::env::var("TRACE").is_ok() {
+                    println!("{device:?} heard {heard:?} of {id}, not all of {first} to {last}");
+                }
                 self.violations.insert("not heard");
             }
         }

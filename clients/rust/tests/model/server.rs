@@ -300,8 +300,9 @@ impl Server {
         }
         self.mark("receipts");
         let receipt = self.lists.receipt(id, device.0);
-        let members = USERS.into_iter().filter(|&user| conversation_has(&self.conversations[&id], user));
-        for user in members {
+        let is_told = |user| user == device.0 || conversation_has(&self.conversations[&id], user);
+        let told: Vec<UserId> = USERS.into_iter().filter(|&user| is_told(user)).collect();
+        for user in told {
             let mut out = Vec::new();
             self.encoder.receipts(id, &[receipt]).write_envelope(&mut out);
             self.out.push((To::User(user, NOBODY), out));

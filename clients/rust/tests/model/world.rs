@@ -469,6 +469,9 @@ impl World {
             self.leave(connection);
         }
         let device = self.processes[index].device;
+        if std::env::var("TRACE").is_ok() {
+            println!("{} {index} ends", self.now_ms);
+        }
         let after = match self.dice.below(10) {
             0..5 => {
                 self.server.mark("restart");
@@ -603,7 +606,8 @@ impl World {
                     self.violations.insert("own message shown");
                 }
                 shown.seqs.push(message.seq);
-                if process.follows_stored {
+                // Before it has stored a position, a device begins with the present again and again.
+                if process.follows_stored && self.server.lists.stored(process.device).is_some() {
                     self.heard.entry((process.device, message.conversation)).or_default().insert(message.seq);
                 }
                 if process.follows_stored || self.dice.chance(30) {
@@ -739,9 +743,12 @@ impl World {
             })
         };
         let all_known = |p: &Process| p.client.position() == self.server.lists.counter(p.device.0);
+        let all_listed = |p: &Process| {
+            p.follows_stored || p.client.conversations().count() == self.server.lists.rows(p.device.0).len()
+        };
         let is_done = |p: &Process| {
             let nothing_waits = p.client.pending().next().is_none() && p.client.is_reported();
-            connected(p) && nothing_waits && all_shown(p) && all_known(p)
+            connected(p) && nothing_waits && all_shown(p) && all_known(p) && all_listed(p)
         };
         self.processes.iter().all(is_done)
     }
