@@ -128,6 +128,8 @@ impl Feed {
     /// It begins with this seq; gives what came already.
     pub(super) fn place(&mut self, next: u64) -> Vec<Message> {
         assert!(self.start.is_some() && next > 0);
+        // Only the first message that came may turn out to be preceded by others.
+        self.soft &= self.start == Some(Start::First);
         self.start = None;
         self.next = 0;
         self.skip_to(next)

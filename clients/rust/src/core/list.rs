@@ -118,6 +118,14 @@ impl List {
         });
     }
 
+    /// A conversation is not known any more, and that is not worth telling.
+    pub(super) fn forget(&mut self, conversation: ConversationId) {
+        if let Some(entry) = self.entries.remove(&conversation) {
+            self.order.remove(&(entry.moment, conversation));
+            self.changed.remove(&conversation);
+        }
+    }
+
     /// What is named from now on replaces the whole list.
     pub(super) fn begin_replacing(&mut self) {
         self.number = 0;

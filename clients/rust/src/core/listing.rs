@@ -109,7 +109,6 @@ impl Receiving {
         self.change(out, conversation, |feed| {
             feed.described = true;
             let delivered = opened.delivered_seq + 1;
-            let next = feed.next;
             let mut followed = match feed.start {
                 Some(Start::Joined) => feed.place(joined),
                 Some(Start::Delivered) => feed.place(delivered.max(joined)),
@@ -117,7 +116,7 @@ impl Receiving {
             };
             followed.extend(feed.set_window(joined, end));
             if feed.soft {
-                feed.next = next.min(last_seq + 1);
+                feed.next = feed.next.min(last_seq + 1);
             } else {
                 feed.saw(last_seq);
             }

@@ -113,8 +113,21 @@ impl Receiving {
         for feed in self.feeds.values_mut() {
             (feed.fetching, feed.due_ms, feed.failures) = (false, 0, 0);
         }
+        if self.mode == Mode::Stored && !self.syncing.listed_once() {
+            self.forget_the_unplaced();
+        }
         self.syncing.disconnect();
         self.synced = false;
+    }
+
+    /// What came before the list said where to begin is found in the list again, or lies before the present.
+    fn forget_the_unplaced(&mut self) {
+        let unplaced = self.feeds.extract_if(.., |_, feed| feed.start.is_some());
+        for (conversation, feed) in unplaced {
+            self.early_bytes -= feed.early_bytes;
+            self.wanting.remove(&conversation);
+            self.list.forget(conversation);
+        }
     }
 
     /// A message was pushed. `own`: it is one of ours that waits for its answer.
@@ -194,10 +207,10 @@ impl Receiving {
         let (once, done) = (self.syncing.listed_once(), self.syncing.is_done());
         let mut feed = match self.mode {
             Mode::FromNow if !once => Feed::new(seq, false),
-            // Nothing came before it: what is not in a list that was read to its end has begun since.
-            _ if seq == 1 => Feed::new(seq, false),
             Mode::Stored if done => Feed::new(seq, false),
             Mode::Stored => Feed::unplaced(Start::First, seq),
+            // Nothing came before it.
+            _ if seq == 1 => Feed::new(seq, false),
             Mode::FromNow | Mode::All | Mode::Nothing => Feed::unplaced(Start::Joined, seq),
         };
         feed.described = self.list.contains(conversation);

@@ -25,8 +25,6 @@ struct List {
     counter: u64,
     told: u64,
     rows: BTreeMap<ConversationId, ListRow>,
-    /// Each change: number, conversation, seq.
-    changes: Vec<(u64, ConversationId, u64)>,
 }
 
 /// Delivered and read.
@@ -41,6 +39,9 @@ pub struct Lists {
     positions: BTreeMap<Device, u64>,
     incarnation: u64,
 }
+
+/// What Advanced says: from, to, and the places.
+type Untold = (u64, u64, Vec<(ConversationId, u64)>);
 
 /// What Synced says.
 pub struct SyncPage {
@@ -57,7 +58,6 @@ impl Lists {
         list.counter += 1;
         let user_seq = list.counter;
         list.rows.insert(id, ListRow { last_seq: seq, joined, left, user_seq, is_group });
-        list.changes.push((user_seq, id, seq));
     }
 
     pub fn counter(&self, user: UserId) -> u64 {
@@ -68,19 +68,13 @@ impl Lists {
         self.lists.get(&user).map(|list| list.rows.clone()).unwrap_or_default()
     }
 
-    /// What changed up to a position: conversation and seq.
-    pub fn changes_up_to(&self, user: UserId, position: u64) -> Vec<(ConversationId, u64)> {
-        let changes = self.lists.get(&user).into_iter().flat_map(|list| &list.changes);
-        changes.filter(|change| change.0 <= position).map(|change| (change.1, change.2)).collect()
-    }
-
     /// Whether a user is to be told of its list.
     pub fn is_untold(&self, user: UserId) -> bool {
         self.lists.get(&user).is_some_and(|list| list.counter > list.told)
     }
 
     /// What Advanced says of everything since the last one.
-    pub fn untold(&mut self, user: UserId) -> Option<(u64, u64, Vec<(ConversationId, u64)>)> {
+    pub fn untold(&mut self, user: UserId) -> Option<Untold> {
         let list = self.lists.get_mut(&user).filter(|list| list.counter > list.told)?;
         let (from, to) = (list.told, list.counter);
         list.told = to;
@@ -139,7 +133,6 @@ impl Lists {
         {
             list.counter += 1;
             row.user_seq = list.counter;
-            list.changes.push((row.user_seq, id, row.last_seq));
         }
         rises
     }
@@ -178,7 +171,6 @@ impl Lists {
                     list.counter += 1;
                     row.user_seq = list.counter;
                 }
-                list.changes.clear();
             }
         }
     }

@@ -216,6 +216,7 @@ impl Server {
                 let id = ConversationId(open.conversation().expect("tests open by id").0);
                 let conversation = &self.conversations[&id];
                 let Some((joined_seq, left_seq)) = conversation.durable_window(device.0) else {
+                    self.mark("never a member");
                     return self.fail(connection, request, ErrorCode::NotFound);
                 };
                 let (high, high_message_id) = conversation.durable_high.get(&device).copied().unwrap_or_default();
@@ -257,6 +258,9 @@ impl Server {
                 let position = if sync.stored() { self.lists.stored(device) } else { Some(sync.position()) };
                 let limit = self.rules.page.min(usize::from(sync.limit()));
                 let page = self.lists.page(device.0, position, sync.below(), limit);
+                if std::env::var("TRACE").is_ok() {
+                    println!("{device:?} on {connection} syncs {position:?} below {}: {:?} {}", sync.below(), page.span, page.rows.len());
+                }
                 if page.resync {
                     *self.marks.entry("resync").or_default() += 1;
                 }
@@ -349,7 +353,6 @@ impl Server {
         assert!((1..=16).contains(&messages.len()));
         assert!(messages.windows(2).all(|pair| pair[1].0 == pair[0].0 + 1), "numbers in a request are consecutive");
         if self.conversations[&id].durable_window(device.0).is_none() {
-            self.mark("never a member");
             return self.fail(connection, request, ErrorCode::NotFound);
         }
         let conversation = self.conversations.get_mut(&id).expect("known");
