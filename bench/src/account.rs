@@ -69,7 +69,9 @@ pub fn prepare(server: SocketAddrV4, users: &[User], setting: &Setting) -> Resul
     };
     let mut errands: Vec<Errand> = (0..setting.conversations).map(errand).collect();
     let since_ns = clock.now_ns();
-    preparation::run(&mut fleet, &mut errands, seed, 0)?;
+    // Who makes a group hears of that.
+    let to_hear = errands.len() as u64;
+    preparation::run(&mut fleet, &mut errands, seed, to_hear)?;
     let took_s = seconds(clock.now_ns() - since_ns);
     thread::sleep(SETTLE);
     let position = first_position(server, &users[..1], &errands)?;

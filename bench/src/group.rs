@@ -166,10 +166,7 @@ impl Groups {
             let (last_seq, members) = (opened.last_seq(), opened.members());
             return Err(misplaced(arrival, &format!("Opened of a group of {members} members with seq {last_seq}")));
         }
-        self.learn(arrival, opened.conversation())?;
-        self.hear(creator, |ear| ear.acked(CREATED_SEQ))?;
-        self.unaware -= 1;
-        Ok(())
+        self.learn(arrival, opened.conversation())
     }
 
     /// Notes a group's conversation, whoever of its members hears of it first.

@@ -78,7 +78,9 @@ pub fn prepare(server: SocketAddrV4, users: &[User], setting: &Setting) -> Resul
     fleet.connect(setting.connecting_max)?;
     let mut errands = errands(users, setting, seed);
     let others = u64::from(setting.members - 1) * errands.len() as u64;
-    preparation::run(&mut fleet, &mut errands, seed, others)?;
+    // Who makes a group hears of that, too.
+    let everybody = others + errands.len() as u64;
+    preparation::run(&mut fleet, &mut errands, seed, everybody)?;
     let mut first = CatchingUp::new(&vec![0; users.len()]);
     first.run_and_report(&mut fleet, clock.now_ns())?;
     errands.iter_mut().for_each(|errand| errand.messages = setting.messages);

@@ -237,13 +237,14 @@ impl State {
         self.opened(user, number, id, UserId(0), out);
     }
 
-    /// Adds a row and sends it to everybody but its sender, so many times to the last; Advanced follows to everybody.
+    /// Adds a row and sends it to everybody but a text's sender, so many times to the last; Advanced follows to everybody.
     fn append(&mut self, id: ConversationId, row: Row, times_to_last: usize) {
         let conversation = self.conversations.get_mut(&id).unwrap();
         let seq = conversation.rows.len() as u64 + 1;
         let mut push = Vec::new();
         self.encoder.message(id, &as_message(&row, seq)).write_server_frame(&mut push);
-        let recipients = conversation.members.iter().filter(|member| **member != row.sender);
+        // Changes of the members come to whoever asked for them, too.
+        let recipients = conversation.members.iter().filter(|member| **member != row.sender || row.kind == 2);
         let last = recipients.clone().next_back();
         for recipient in recipients.clone() {
             let times = if Some(recipient) == last { times_to_last } else { 1 };

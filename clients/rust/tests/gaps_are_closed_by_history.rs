@@ -132,7 +132,7 @@ fn history_that_is_cut_is_passed_over_visibly() {
     assert_eq!(asked, Asked::History(1));
     line.page(request, 6..=10, 10);
     let events = line.events();
-    assert_eq!(events[0], ClientEvent::Missed { conversation: CHAT, from_seq: 1, to_seq: 5 });
+    assert_eq!(events[1], ClientEvent::Missed { conversation: CHAT, from_seq: 1, to_seq: 5 });
     assert_eq!(seqs(&events), [6, 7, 8, 9, 10]);
 }
 

@@ -10,9 +10,9 @@ mod line;
 
 use dice::Dice;
 use line::{Asked, CHAT, Line, ME};
-use trunkline_client::core::{ClientEvent, Follow, Link};
+use trunkline_client::core::{Change, ClientEvent, Follow, Link, State};
 use trunkline_wire::ids::{ConversationId, DeviceId, UserId};
-use trunkline_wire::message::{Ack, Encoder, ErrorCode, Message, Opened, Page, Summary, Welcome};
+use trunkline_wire::message::{Ack, Encoder, ErrorCode, Member, Message, Opened, Page, Summary, UserReceipt, Welcome};
 
 fn any(dice: &mut Dice) -> u64 {
     dice.pick(&[0, 1, 2, 3, 5, 100, 1 << 32, 1 << 62, u64::MAX - 1, u64::MAX])
@@ -36,10 +36,16 @@ fn welcome(request: u32) -> Vec<u8> {
     out
 }
 
+fn any_row(dice: &mut Dice) -> Summary<'static> {
+    let (conversation, last_seq, user_seq) = (any_chat(dice), any(dice), any(dice));
+    let (read_seq, joined_seq, left_seq) = (any(dice), any(dice), any(dice));
+    Summary { conversation, last_seq, read_seq, joined_seq, left_seq, ..line::row(user_seq) }
+}
+
 fn any_answer(dice: &mut Dice, request: u32) -> Vec<u8> {
     let (mut encoder, mut out) = (Encoder::new(), Vec::new());
     let conversation = any_chat(dice);
-    match dice.below(8) {
+    match dice.below(15) {
         0 => {
             let accepted: Vec<_> = (0..dice.below(3)).map(|_| (any(dice), any(dice), any(dice))).collect();
             let refusal = dice.chance(70).then(|| dice.pick(ErrorCode::ALL));
@@ -50,7 +56,9 @@ fn any_answer(dice: &mut Dice, request: u32) -> Vec<u8> {
         }
         1 => {
             let (epoch, last_seq, high, peer) = (any(dice), any(dice), any(dice), UserId(any(dice)));
-            let opened = Opened { conversation, kind: 9, epoch, last_seq, high, high_message_id: 0, peer };
+            let (joined_seq, left_seq, delivered_seq, read_seq) = (any(dice), any(dice), any(dice), any(dice));
+            let opened = Opened { conversation, epoch, last_seq, high, peer, kind: 9, ..line::opened() };
+            let opened = Opened { joined_seq, left_seq, delivered_seq, read_seq, ..opened };
             encoder.opened(request, &opened).write_envelope(&mut out);
         }
         2 => {
@@ -59,10 +67,9 @@ fn any_answer(dice: &mut Dice, request: u32) -> Vec<u8> {
             encoder.history_page(request, &page, messages.into_iter()).write_envelope(&mut out);
         }
         3 => {
-            let summaries: Vec<_> = (0..dice.below(3))
-                .map(|_| Summary { conversation: any_chat(dice), kind: 1, peer: UserId(0), last_seq: any(dice) })
-                .collect();
-            encoder.listed(request, &summaries, dice.chance(50)).write_envelope(&mut out);
+            let summaries: Vec<_> = (0..dice.below(3)).map(|_| any_row(dice)).collect();
+            let span = (any(dice), any(dice));
+            encoder.synced(request, span, &summaries, dice.chance(50), dice.chance(20)).write_envelope(&mut out);
         }
         4 => {
             let retry_after_ms = dice.pick(&[0, 1, u32::MAX]);
@@ -70,6 +77,31 @@ fn any_answer(dice: &mut Dice, request: u32) -> Vec<u8> {
         }
         5 => encoder.message(conversation, &any_message(dice)).write_envelope(&mut out),
         6 => encoder.go_away(ErrorCode::Draining, dice.pick(&[0, u32::MAX])).write_envelope(&mut out),
+        7 => {
+            let body = line::change(dice.pick(&[Change::Created, Change::Added, Change::Removed]), &[ME]);
+            let message = line::membership(any(dice), &body);
+            encoder.message(conversation, &message).write_envelope(&mut out);
+        }
+        8 => {
+            let places: Vec<_> = (0..dice.below(3)).map(|_| (any_chat(dice), any(dice))).collect();
+            encoder.advanced(any(dice), any(dice), &places).write_envelope(&mut out);
+        }
+        9 => {
+            let (delivered_seq, read_seq) = (any(dice), any(dice));
+            let receipt = UserReceipt { user: UserId(dice.below(3)), delivered_seq, read_seq };
+            encoder.receipts(conversation, &[receipt]).write_envelope(&mut out);
+        }
+        10 => {
+            let expires_ms = dice.pick(&[0, 1, 5_000, u32::MAX]);
+            encoder.typing_now(conversation, UserId(any(dice)), expires_ms).write_envelope(&mut out);
+        }
+        11 => encoder.members_changed(request, conversation, any(dice), any(dice)).write_envelope(&mut out),
+        12 => {
+            let (user, joined_seq) = (UserId(any(dice)), any(dice));
+            let member = Member { user, role: 7, joined_seq, delivered_seq: any(dice), read_seq: any(dice) };
+            encoder.members_page(request, conversation, "", &[member], (true, any(dice))).write_envelope(&mut out);
+        }
+        13 => encoder.done(request).write_envelope(&mut out),
         _ => return welcome(request),
     }
     if dice.chance(10) {
@@ -81,15 +113,23 @@ fn any_answer(dice: &mut Dice, request: u32) -> Vec<u8> {
 
 #[test]
 fn no_server_makes_a_client_panic() {
-    let follows = [Follow::FromNow, Follow::FromStart, Follow::Behind([(CHAT, 2)].into())];
+    let state = State { position: 5, places: [(CHAT, 2)].into(), ..State::default() };
+    let follows = [Follow::FromNow, Follow::FromStart, Follow::Behind(state), Follow::Stored, Follow::Nothing];
     let mut welcomes = 0;
     for seed in 0..3_000 {
         let mut dice = Dice::new(seed);
-        let mut line = Line::new(follows[dice.below(3) as usize].clone(), seed as u8);
+        let mut line = Line::new(follows[dice.below(5) as usize].clone(), seed as u8);
         let mut connected = false;
         for _ in 0..100 {
             line.now_ms += dice.below(50);
-            match dice.below(10) {
+            match dice.below(16) {
+                3 => line.client.mark_read(line.now_ms, any_chat(&mut dice), any(&mut dice)),
+                4 => line.client.typing(line.now_ms, any_chat(&mut dice)),
+                5 => drop(line.client.create_group(line.now_ms, "group", &[ME])),
+                6 => drop(line.client.change_members(line.now_ms, CHAT, Change::Removed, &[ME])),
+                7 => drop(line.client.members(line.now_ms, CHAT, None, 9)),
+                8 => drop(line.client.list(line.now_ms, any(&mut dice), 9)),
+                9 => drop(State::decode(&line.client.snapshot().encode()).expect("a state comes back")),
                 0 => drop(line.client.send_text(line.now_ms, any_chat(&mut dice), "text")),
                 1 => drop(line.client.open(line.now_ms, CHAT)),
                 2 => drop(line.client.history(line.now_ms, CHAT, any(&mut dice), dice.chance(50), 9)),

@@ -64,8 +64,22 @@ impl Peer {
         let envelope = self.envelope().await;
         match decode_request(&envelope).unwrap() {
             (request, Request::Open(_)) => {
-                let (conversation, peer) = (CHAT, UserId(2));
-                let opened = Opened { conversation, kind: 1, epoch: 1, last_seq: 0, high: 0, high_message_id: 0, peer };
+                let opened = Opened {
+                    conversation: CHAT,
+                    kind: 1,
+                    epoch: 1,
+                    last_seq: 0,
+                    high: 0,
+                    high_message_id: 0,
+                    peer: UserId(2),
+                    title: "",
+                    members: 2,
+                    role: 1,
+                    joined_seq: 1,
+                    left_seq: 0,
+                    delivered_seq: 0,
+                    read_seq: 0,
+                };
                 self.tell(|encoder| encoder.opened(request, &opened)).await;
                 false
             }

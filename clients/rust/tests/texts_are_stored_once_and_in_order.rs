@@ -1,8 +1,11 @@
 //! Set-up: two to five processes of up to three devices send to up to two conversations of a model server, while
 //! connections are cut, requests arrive late, answers are lost and doubled, the server crashes and loses what is not
-//! durable, refuses for now and for good, cuts history, and processes die, restart, lose their outbox or leave it to others.
+//! durable, refuses for now and for good, cuts history, members of a group come and go, sessions fall behind and are told
+//! nothing for a while, and processes die, restart, go on from what they stored, lose their outbox or leave it to others.
 //! Claim: no text that was promised is lost, none is stored twice, each process' order is kept, acks are right, and every
-//! process is shown every message once and in order.
+//! process is shown every message that its user may see once and in order, over all processes that go on from one state;
+//! its position never is ahead of what it was shown; at rest it has the server's list, and the server its watermarks,
+//! which never fall.
 //!
 //! `SEED=n SEEDS=m` runs other seeds, `TRACE=1` prints what everybody is told.
 
@@ -115,4 +118,17 @@ fn acks_before_durability_are_caught() {
 #[test]
 fn acks_for_another_message_are_caught() {
     is_caught("ids ignored", &["wrong ack"], |plan| plan.rules.fault = Fault::IgnoresIds);
+}
+
+#[test]
+fn positions_ahead_of_what_is_there_are_caught() {
+    is_caught("blind positions", &["position ahead of what was shown"], |plan| {
+        plan.tamper = Tamper::AdvancesBlindly;
+        plan.push_chaos_percent = 20;
+    });
+}
+
+#[test]
+fn watermarks_that_are_not_reported_are_caught() {
+    is_caught("no reports", &["watermark lost"], |plan| plan.tamper = Tamper::ReportsNothing);
 }

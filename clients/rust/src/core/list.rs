@@ -31,6 +31,7 @@ pub(super) struct List {
     /// The highest number the server spoke of.
     number: u64,
     ticks: u64,
+    replacing: bool,
 }
 
 impl List {
@@ -128,7 +129,7 @@ impl List {
 
     /// What is named from now on replaces the whole list.
     pub(super) fn begin_replacing(&mut self) {
-        self.number = 0;
+        (self.number, self.replacing) = (0, true);
         self.order.clear();
         for (id, entry) in &mut self.entries {
             entry.kept = false;
@@ -139,8 +140,11 @@ impl List {
         }
     }
 
-    /// All of the list that replaces this one was named.
+    /// All of the list that replaces this one was named, if one does.
     pub(super) fn end_replacing(&mut self) {
+        if !std::mem::take(&mut self.replacing) {
+            return;
+        }
         let gone: Vec<ConversationId> =
             self.entries.iter().filter(|(_, entry)| !entry.kept).map(|(id, _)| *id).collect();
         for id in gone {

@@ -8,7 +8,6 @@ use super::conversation::{Opened, Summary};
 use super::feed::{Feed, NO_END, Start};
 use super::outlet::Outlet;
 use super::receiving::{Mode, Receiving};
-use super::syncing::PageEnd;
 use super::views::{Judgement, Misbehaved, code_of, judge};
 use crate::limits::GAP_GRACE_MS;
 
@@ -25,13 +24,13 @@ impl Receiving {
             self.listed(out, row)?;
             rows += 1;
         }
-        match self.syncing.page_ends(rows, page.more())? {
-            PageEnd::More => return Ok(()),
-            PageEnd::Last { replaces: true } => self.list.end_replacing(),
-            PageEnd::Last { replaces: false } => {}
-        }
+        self.syncing.page_ends(rows, page.more())
+    }
+
+    /// Nothing is missing any more.
+    pub(super) fn all_is_listed(&mut self, out: &mut Outlet) {
+        self.list.end_replacing();
         self.place_the_first(out);
-        Ok(())
     }
 
     /// The list is read: conversations that it does not name have begun to change since.

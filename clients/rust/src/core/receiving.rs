@@ -404,7 +404,9 @@ impl Receiving {
         }
         let feeds = &self.feeds;
         let known = |conversation, seq| feeds.get(&conversation).is_some_and(|feed: &Feed| feed.has(seq));
-        self.syncing.judge(out, known);
+        if self.syncing.judge(out, known) {
+            self.all_is_listed(out);
+        }
         self.list.heard_of(self.syncing.position());
         if out.has_room()
             && let Some((position, below)) = self.syncing.ask(out.now_ms)

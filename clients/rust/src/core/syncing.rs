@@ -53,16 +53,8 @@ pub(super) struct Syncing {
     failures: u32,
     /// A list was read to its end: what is not known now is new since.
     listed_once: bool,
-}
-
-/// What the end of a page means.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum PageEnd {
-    More,
-    /// The list is read to its end. `replaces`: it is the whole of it, whatever was known before.
-    Last {
-        replaces: bool,
-    },
+    /// Nothing was missing when that was looked at last.
+    was_done: bool,
 }
 
 impl Syncing {
@@ -75,11 +67,12 @@ impl Syncing {
             claims: VecDeque::new(),
             failures: 0,
             listed_once: false,
+            was_done: false,
         }
     }
 
     pub(super) fn disconnect(&mut self) {
-        (self.goal, self.failures) = (0, 0);
+        (self.goal, self.failures, self.was_done) = (0, 0, false);
         self.stage = Stage::Due { at_ms: 0 };
         self.walk = None;
         self.claims.clear();
@@ -90,8 +83,10 @@ impl Syncing {
         self.position.unwrap_or(0)
     }
 
+    /// Whether no change is known to be missing. A list of several pages is no picture of one moment: what changed while
+    /// they were read may be in none of them, and the position is behind what the last of them spoke of.
     pub(super) fn is_done(&self) -> bool {
-        self.stage == Stage::Done
+        self.stage == Stage::Done && self.goal <= self.position()
     }
 
     pub(super) fn listed_once(&self) -> bool {
@@ -119,7 +114,10 @@ impl Syncing {
         let skips = self.position.is_some_and(|position| from > position);
         match &self.walk {
             Some(_) if replaces => Err(Misbehaved),
-            Some(_) => Ok(false),
+            Some(_) => {
+                self.goal = self.goal.max(to);
+                Ok(false)
+            }
             None if from > to || skips || replaces && from > 0 => Err(Misbehaved),
             None => {
                 self.walk = Some(Walk { from, to, below: 0, replaces });
@@ -140,17 +138,16 @@ impl Syncing {
     }
 
     /// The page is read.
-    pub(super) fn page_ends(&mut self, rows: usize, more: bool) -> Result<PageEnd, Misbehaved> {
+    pub(super) fn page_ends(&mut self, rows: usize, more: bool) -> Result<(), Misbehaved> {
         if more {
             self.stage = Stage::Due { at_ms: 0 };
-            return if rows == 0 { Err(Misbehaved) } else { Ok(PageEnd::More) };
+            return if rows == 0 { Err(Misbehaved) } else { Ok(()) };
         }
         let walk = self.walk.take().ok_or(Misbehaved)?;
         let before = self.position.filter(|_| !walk.replaces);
         self.position = Some(before.map_or(walk.to, |position| position.max(walk.to)));
         self.stage = Stage::Done;
-        self.listed_once = true;
-        Ok(PageEnd::Last { replaces: walk.replaces })
+        Ok(())
     }
 
     /// The request was refused: again at a time, or (none) never on this connection.
@@ -187,8 +184,17 @@ impl Syncing {
         Ok(())
     }
 
-    /// Takes over what the server said last as far as it is `known`, and notes when that is to be asked for.
-    pub(super) fn judge(&mut self, out: &mut Outlet, known: impl Fn(ConversationId, u64) -> bool) {
+    /// Takes over what the server said last as far as it is `known`, and notes when that is to be asked for. Says whether
+    /// nothing is missing any more.
+    pub(super) fn judge(&mut self, out: &mut Outlet, known: impl Fn(ConversationId, u64) -> bool) -> bool {
+        self.take_over(out, known);
+        let becomes_done = self.is_done() && !self.was_done;
+        self.was_done = self.is_done();
+        self.listed_once |= self.is_done() && self.position.is_some();
+        becomes_done
+    }
+
+    fn take_over(&mut self, out: &mut Outlet, known: impl Fn(ConversationId, u64) -> bool) {
         let (Stage::Done, Some(mut position)) = (self.stage, self.position) else { return };
         while let Some(claim) = self.claims.front() {
             let is_known = || claim.places.iter().all(|&(conversation, seq)| known(conversation, seq));

@@ -212,60 +212,9 @@ impl Server {
                 };
                 encoder.welcome(request, &welcome).write_envelope(&mut out);
             }
-            Request::Open(open) => {
-                let id = ConversationId(open.conversation().expect("tests open by id").0);
-                let conversation = &self.conversations[&id];
-                let Some((joined_seq, left_seq)) = conversation.durable_window(device.0) else {
-                    self.mark("never a member");
-                    return self.fail(connection, request, ErrorCode::NotFound);
-                };
-                let (high, high_message_id) = conversation.durable_high.get(&device).copied().unwrap_or_default();
-                let (delivered_seq, _) = self.lists.of_device(id, device);
-                let is_member = left_seq == u64::MAX;
-                let opened = Opened {
-                    conversation: id,
-                    kind: if conversation.is_group { 2 } else { 1 },
-                    epoch: 1,
-                    last_seq: left_seq.min(conversation.durable as u64),
-                    high,
-                    high_message_id,
-                    peer: UserId(0),
-                    title: "",
-                    members: 2,
-                    role: is_member.into(),
-                    joined_seq,
-                    left_seq: if is_member { 0 } else { left_seq },
-                    delivered_seq,
-                    read_seq: self.lists.of_user(id, device.0).1,
-                };
-                encoder.opened(request, &opened).write_envelope(&mut out);
-            }
-            Request::History(history) => {
-                let id = ConversationId(history.conversation().expect("asked for one").0);
-                let conversation = &self.conversations[&id];
-                let Some((joined, left)) = conversation.durable_window(device.0) else {
-                    return self.fail(connection, request, ErrorCode::NotFound);
-                };
-                let from = history.from_seq().max(conversation.first).max(joined);
-                let last_seq = left.min(conversation.durable as u64);
-                let end = (from + self.rules.page.min(usize::from(history.limit())) as u64).min(last_seq + 1);
-                let messages = (from..end).map(|seq| message_of(seq, &conversation.rows[seq as usize - 1]));
-                let page = Page { conversation: id, epoch: 1, more: end <= last_seq, last_seq };
-                encoder.history_page(request, &page, messages).write_envelope(&mut out);
-            }
-            Request::Sync(sync) => {
-                self.marks.entry("sync").and_modify(|count| *count += 1).or_insert(1);
-                let position = if sync.stored() { self.lists.stored(device) } else { Some(sync.position()) };
-                let limit = self.rules.page.min(usize::from(sync.limit()));
-                let page = self.lists.page(device.0, position, sync.below(), limit);
-                if std::env::var("TRACE").is_ok() {
-                    println!("{device:?} on {connection} syncs {position:?} below {}: {:?} {}", sync.below(), page.span, page.rows.len());
-                }
-                if page.resync {
-                    *self.marks.entry("resync").or_default() += 1;
-                }
-                encoder.synced(request, page.span, &page.rows, page.more, page.resync).write_envelope(&mut out);
-            }
+            Request::Open(open) => return self.open(connection, request, device, &open),
+            Request::History(history) => return self.history(connection, request, device, &history),
+            Request::Sync(sync) => return self.sync(connection, request, device, &sync),
             Request::Report(report) => {
                 self.lists.store(device, report.position());
                 let said = |r: &schema::Receipt| (ConversationId(r.conversation().0), r.delivered_seq(), r.read_seq());
@@ -285,6 +234,66 @@ impl Server {
             }
             _ => encoder.resolved(request, UserId(7)).write_envelope(&mut out),
         }
+        self.out.push((To::Connection(connection), out));
+    }
+
+    fn open(&mut self, connection: usize, request: u32, device: Device, open: &schema::Open<'_>) {
+        let mut out = Vec::new();
+        let id = ConversationId(open.conversation().expect("tests open by id").0);
+        let conversation = &self.conversations[&id];
+        let Some((joined_seq, left_seq)) = conversation.durable_window(device.0) else {
+            self.mark("never a member");
+            return self.fail(connection, request, ErrorCode::NotFound);
+        };
+        let (high, high_message_id) = conversation.durable_high.get(&device).copied().unwrap_or_default();
+        let (delivered_seq, _) = self.lists.of_device(id, device);
+        let is_member = left_seq == u64::MAX;
+        let opened = Opened {
+            conversation: id,
+            kind: if conversation.is_group { 2 } else { 1 },
+            epoch: 1,
+            last_seq: left_seq.min(conversation.durable as u64),
+            high,
+            high_message_id,
+            peer: UserId(0),
+            title: "",
+            members: 2,
+            role: is_member.into(),
+            joined_seq,
+            left_seq: if is_member { 0 } else { left_seq },
+            delivered_seq,
+            read_seq: self.lists.of_user(id, device.0).1,
+        };
+        self.encoder.opened(request, &opened).write_envelope(&mut out);
+        self.out.push((To::Connection(connection), out));
+    }
+
+    fn history(&mut self, connection: usize, request: u32, device: Device, history: &schema::History<'_>) {
+        let mut out = Vec::new();
+        let id = ConversationId(history.conversation().expect("asked for one").0);
+        let conversation = &self.conversations[&id];
+        let Some((joined, left)) = conversation.durable_window(device.0) else {
+            return self.fail(connection, request, ErrorCode::NotFound);
+        };
+        let from = history.from_seq().max(conversation.first).max(joined);
+        let last_seq = left.min(conversation.durable as u64);
+        let end = (from + self.rules.page.min(usize::from(history.limit())) as u64).min(last_seq + 1);
+        let messages = (from..end).map(|seq| message_of(seq, &conversation.rows[seq as usize - 1]));
+        let page = Page { conversation: id, epoch: 1, more: end <= last_seq, last_seq };
+        self.encoder.history_page(request, &page, messages).write_envelope(&mut out);
+        self.out.push((To::Connection(connection), out));
+    }
+
+    fn sync(&mut self, connection: usize, request: u32, device: Device, sync: &schema::Sync<'_>) {
+        let mut out = Vec::new();
+        self.mark("sync");
+        let position = if sync.stored() { self.lists.stored(device) } else { Some(sync.position()) };
+        let limit = self.rules.page.min(usize::from(sync.limit()));
+        let page = self.lists.page(device.0, position, sync.below(), limit);
+        if page.resync {
+            self.mark("resync");
+        }
+        self.encoder.synced(request, page.span, &page.rows, page.more, page.resync).write_envelope(&mut out);
         self.out.push((To::Connection(connection), out));
     }
 

@@ -1,5 +1,5 @@
-//! Stands between a client and its connection and makes it break the rules of sending, as a client that follows a weaker
-//! rule would.
+//! Stands between a client and its connection and makes it break the rules of sending, of positions and of watermarks, as
+//! a client that follows a weaker rule would.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -14,6 +14,10 @@ pub enum Tamper {
     NewNumberForRetry,
     /// Retries get numbers from behind what Opened said, though no answer asked for it.
     RenumbersWithoutAnswer,
+    /// A position is taken over whatever is missing below it.
+    AdvancesBlindly,
+    /// Watermarks are not reported.
+    ReportsNothing,
 }
 
 thread_local! {
@@ -42,7 +46,13 @@ impl Tampering {
         if self.tamper == Tamper::None {
             return envelope;
         }
-        let Ok((request, Request::Send(send))) = decode_request(&envelope) else { return envelope };
+        let request_view = decode_request(&envelope);
+        if let (Tamper::ReportsNothing, Ok((request, Request::Report(_)))) = (self.tamper, &request_view) {
+            let mut out = Vec::new();
+            Encoder::new().report(*request, 0, &[]).write_envelope(&mut out);
+            return out;
+        }
+        let Ok((request, Request::Send(send))) = request_view else { return envelope };
         let id = ConversationId(send.conversation().expect("sends somewhere").0);
         let messages: Vec<_> = send.messages().into_iter().flatten().collect();
         let first = &messages[0];
@@ -75,6 +85,11 @@ impl Tampering {
             return envelope;
         }
         match decode_answer(&envelope) {
+            Ok((_, Answer::Advanced(advanced))) if self.tamper == Tamper::AdvancesBlindly => {
+                let mut out = Vec::new();
+                Encoder::new().advanced(0, advanced.to(), &[]).write_envelope(&mut out);
+                out
+            }
             Ok((_, Answer::Opened(opened))) => {
                 let id = ConversationId(opened.conversation().expect("names it").0);
                 self.high.insert(id, opened.high());

@@ -233,8 +233,7 @@ impl World {
     }
 
     fn client(&mut self, disk: &Disk, follow: Follow, echo_own: bool) -> Client<Disk> {
-        let options =
-            Options { token: "t".into(), client_name: "c".into(), follow, echo_own, seed: self.dice.seed() };
+        let options = Options { token: "t".into(), client_name: "c".into(), follow, echo_own, seed: self.dice.seed() };
         Client::new(options, disk.clone()).expect("the disk can be read")
     }
 
