@@ -24,7 +24,7 @@ use crate::wake::Doorbell;
 use acceptor::Acceptor;
 use connections::Connections;
 
-/// Units of work a core may do per turn beside its events.
+/// Recipients that a core may hand messages on to per turn, beside its events.
 const WORK_BUDGET: u32 = 1024;
 /// Store answers taken per turn.
 const ANSWERS_PER_TURN: usize = 1024;

@@ -224,7 +224,8 @@ pub trait Core {
     fn apply(&mut self, now: Now, event: Event<'_>, effects: &mut Effects);
 
     /// Goes on with what was put off: flushes outboxes, long fan-outs, timers that are due. Called at least once per turn,
-    /// after the turn's events. At most `budget` units of work; true when there is more to do at once.
+    /// after the turn's events. Messages go to at most about `budget`
+    /// recipients; true when there is more to do at once.
     fn work(&mut self, now: Now, budget: u32, effects: &mut Effects) -> bool;
 
     /// When [`Core::work`] wants to be called even if nothing happens, in monotonic nanoseconds.

@@ -84,11 +84,11 @@ struct Appending {
     ambiguous: bool,
 }
 
-/// Rows that are not durable, and who waits for that.
+/// Rows that are not durable or not handed on, and who waits for them to be durable.
 #[derive(Debug, Default)]
 struct Pending {
     appending: Option<Appending>,
-    /// Of their bodies.
+    /// Of the bodies of all of them.
     bytes: usize,
     waiting: Settled,
     /// Whether it waits until the store takes appends.
@@ -313,9 +313,10 @@ impl Conversation {
         if appending.mark.is_some() {
             self.announcing.mark_refused();
         }
+        let lost = self.recent.between(self.durable_seq + 1, self.last_seq).map(|row| row.body.len());
+        self.pending.bytes -= lost.sum::<usize>();
         self.recent.cut_above(self.durable_seq);
         self.last_seq = self.durable_seq;
-        self.pending.bytes = 0;
         self.devices.undo_pending();
         self.roster.undo_pending();
         let mut settled = core::mem::take(&mut self.pending.waiting);
@@ -342,6 +343,20 @@ impl Conversation {
         let Some(member) = self.roster.durable(receipt.user) else { return false };
         let window = self.window_of(&member);
         self.watermarks.raise(receipt, window)
+    }
+
+    /// Its mark is deleted now, if it still may go or an earlier delete has no known answer; whether it is.
+    pub fn unmark(&mut self) -> bool {
+        self.announcing.settle_queued = false;
+        if self.announcing.is_going() {
+            return true;
+        }
+        // Rows may have come since it was queued.
+        let goes = self.may_unmark();
+        if goes {
+            self.announcing.unmark();
+        }
+        goes
     }
 
     /// Whether every list that has to know it does, so that its mark may go.

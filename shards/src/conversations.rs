@@ -3,12 +3,15 @@
 mod announce;
 mod answers;
 #[cfg(test)]
+mod bounds;
+#[cfg(test)]
 mod churn;
 mod eviction;
 mod groups;
 #[cfg(test)]
 mod membership;
 mod notices;
+mod puts;
 mod replay;
 #[cfg(test)]
 mod rig;
@@ -62,6 +65,10 @@ pub(crate) struct Conversations {
     settles: VecDeque<ConversationKey>,
     /// Conversations whose watermarks are due, when the store takes writes.
     flushes: VecDeque<ConversationKey>,
+    /// Deletes of marks and writes of watermarks that the store has not answered.
+    puts: u64,
+    /// Which of the two comes next.
+    receipts_next: bool,
     replay: Replay,
     /// (key, number of its stay) of those that are here, to be looked at for eviction in turn.
     clock: VecDeque<(ConversationKey, u64)>,
@@ -85,6 +92,8 @@ impl Conversations {
             appends: VecDeque::new(),
             settles: VecDeque::new(),
             flushes: VecDeque::new(),
+            puts: 0,
+            receipts_next: false,
             replay: Replay::default(),
             clock: VecDeque::new(),
             stays: 0,
@@ -291,16 +300,15 @@ impl Conversations {
         while let Some((key, due)) = self.timetable.take_due(turn.now.mono_ns) {
             match due {
                 Due::RepeatAppend => self.repeat_append(turn, key),
-                Due::RepeatUnmark => self.repeat_unmark(turn, key),
+                Due::RepeatUnmark => self.settles.push_front(key),
                 Due::Receipts => self.flushes.push_back(key),
                 Due::AnnounceLarge => self.announce_large(turn, key),
             }
         }
         self.resume_appends(turn);
-        self.settle_marks(turn);
-        self.flush_receipts(turn);
+        let is_more_to_write = self.write_to_index(turn);
         self.go_on_replaying(turn);
-        self.evict(turn)
+        self.evict(turn) || is_more_to_write
     }
 
     /// When [`Conversations::work`] has something to do, in monotonic nanoseconds.

@@ -143,6 +143,16 @@ impl Desk {
         purpose
     }
 
+    /// Reads that the store has not answered yet.
+    pub fn loads_outstanding(&self) -> u64 {
+        self.loads
+    }
+
+    /// Writes to the index that the store has not answered yet.
+    pub fn puts_outstanding(&self) -> u64 {
+        self.puts
+    }
+
     /// Writes that the store has not answered yet.
     pub fn writes_outstanding(&self) -> u64 {
         self.appends + self.puts

@@ -57,12 +57,12 @@ pub enum Entry {
     },
     /// Home of a conversation to the home of users: a seq is durable; for their lists, and for their sessions.
     Deliver(Box<Delivery>),
-    /// Home of users to the home of a conversation: their lists have it durably, up to this seq.
+    /// Home of users to the home of a conversation: their lists have it durably, up to this delivery.
     Announced {
         /// The conversation.
         key: ConversationKey,
-        /// The highest seq that was delivered when all of this shard's users had theirs stored.
-        seq: u64,
+        /// The highest round that was delivered when all of this shard's users had theirs stored.
+        round: u64,
     },
     /// Home of a conversation to the home of users: something that is not stored, for their sessions.
     Notice(Box<Notice>),
@@ -133,6 +133,8 @@ pub struct Delivery {
     pub meta: Arc<ConversationMeta>,
     /// The seq.
     pub seq: u64,
+    /// Which delivery of its conversation it is: one that is handed on later has a higher one. A seq may come in several.
+    pub round: u64,
     /// The message, one encoding for all recipients; none: only the lists are told.
     pub frame: Option<Arc<[u8]>>,
     /// Recipients whose home the receiving shard is.

@@ -22,7 +22,7 @@ use crate::turn::Turn;
 
 impl Front {
     /// Carries out one envelope of a client.
-    pub(crate) fn carry_out(&mut self, turn: &mut Turn<'_>, id: ConnectionId, command: Command) {
+    pub(crate) fn carry_out(&mut self, turn: &mut Turn<'_>, id: ConnectionId, mut command: Command) {
         let Some(connection) = self.get(id) else { return };
         if !connection.link.is_open() {
             return;
@@ -55,7 +55,7 @@ impl Front {
         if crowded {
             return self.refuse(turn, id, request, ErrorCode::Busy);
         }
-        if !self.admits(turn, id, &command) {
+        if !self.admits(turn, id, &mut command) {
             return self.refuse(turn, id, request, ErrorCode::RateLimited);
         }
         self.ask_home(turn, id, &caller, command);
@@ -81,10 +81,9 @@ impl Front {
                 let asked = HomeRequest::Open { caller, request, conversation, peer: None };
                 (home_of(conversation), request, Step::Forward, asked)
             }
-            Command::Send { request, conversation, mut messages } => {
-                let home = home_of(conversation);
-                self.limit_rate(turn, id, &mut messages);
-                (home, request, Step::Forward, HomeRequest::Send { caller, request, conversation, messages })
+            Command::Send { request, conversation, messages } => {
+                let asked = HomeRequest::Send { caller, request, conversation, messages };
+                (home_of(conversation), request, Step::Forward, asked)
             }
             Command::History { request, conversation, from_seq, backward, limit } => {
                 let asked = HomeRequest::History { caller, request, conversation, from_seq, backward, limit };

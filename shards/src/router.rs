@@ -127,9 +127,9 @@ impl Router {
         to == self.shard || self.credit[usize::from(to)] > 0
     }
 
-    /// Whether so many entries can be posted.
-    pub fn has_credit_for(&self, to: ShardId, entries: usize) -> bool {
-        to == self.shard || self.credit[usize::from(to)] as usize >= entries
+    /// How many entries can be posted.
+    pub fn credit_left(&self, to: ShardId) -> u32 {
+        if to == self.shard { u32::MAX } else { self.credit[usize::from(to)] }
     }
 
     /// `entries` left the lane to a shard.

@@ -117,9 +117,9 @@ impl Shard {
                 }
             }
             Entry::Answer { ticket, answer } => front.answered(&mut turn, from, ticket, answer),
-            Entry::Deliver(delivery) => users.deliver(&mut turn, &delivery),
-            Entry::Announced { key, seq } => conversations.announced(&mut turn, from, key, seq),
-            Entry::Notice(notice) => users.notice(&mut turn, &notice),
+            Entry::Deliver(delivery) => users.deliver(&mut turn, delivery),
+            Entry::Announced { key, round } => conversations.announced(&mut turn, from, key, round),
+            Entry::Notice(notice) => users.notice(&mut turn, notice),
             Entry::Receipt { key, receipt } => conversations.receipt(&mut turn, key, receipt),
             Entry::SessionLags { key, address } => users.session_lags(&mut turn, key, address),
             Entry::SessionDrained { key, address } => users.session_drained(&mut turn, key, address),
@@ -253,13 +253,21 @@ impl Core for Shard {
         let (front, users, conversations, _, mut turn) = self.split(now, effects);
         let timers_left = front.expire(&mut turn);
         let conversations_left = conversations.work(&mut turn);
+        // Entries to oneself need no credit: what users here still wait for counts as handed on in this turn.
+        let left = conversations.fan_out(&mut turn, budget.saturating_sub(users.own_waiting()));
+        self.take_local(now, effects);
+        let (_, users, _, _, mut turn) = self.split(now, effects);
         let users_left = users.work(&mut turn);
-        let left = conversations.fan_out(&mut turn, budget);
         self.take_local(now, effects);
         let (front, _, _, _, mut turn) = self.split(now, effects);
         front.flush(&mut turn);
         self.go_on_draining(now, effects);
-        timers_left || conversations_left || users_left || left == 0 || self.front.is_dirty()
+        timers_left
+            || conversations_left
+            || users_left
+            || self.users.is_handing_out()
+            || left == 0
+            || self.front.is_dirty()
     }
 
     fn next_deadline(&self) -> Option<u64> {

@@ -2,6 +2,7 @@
 
 mod eviction;
 mod flush;
+mod handing_out;
 mod list;
 #[cfg(test)]
 mod list_store;
@@ -23,6 +24,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -37,6 +39,7 @@ use crate::store::{Load, Loaded, StoreFault, UserKey};
 use crate::turn::Turn;
 
 use flush::Flushes;
+use handing_out::{HandingOut, Item};
 use list::{List, RowChange};
 use lookups::Lookups;
 use numbers::Asking;
@@ -71,10 +74,10 @@ impl User {
     }
 
     /// The list, made now if there was none.
-    fn list_mut(&mut self, key: UserKey, ring: &mut VecDeque<UserKey>) -> &mut List {
+    fn list_mut(&mut self, key: UserKey, ring: &mut Ring) -> &mut List {
         let list = self.list.get_or_insert_with(|| {
-            ring.push_back(key);
-            Box::new(List::new())
+            ring.users.push_back(key);
+            Box::new(List::new(ring.next_stay()))
         });
         list.touched = true;
         list
@@ -87,8 +90,24 @@ struct Queues {
     asking: Asking,
     flushes: Flushes,
     receipts: Receipts,
-    /// Users with a list, in the order in which eviction comes by.
-    ring: VecDeque<UserKey>,
+    ring: Ring,
+}
+
+/// The users with a list.
+#[derive(Default)]
+struct Ring {
+    /// In the order in which eviction comes by.
+    users: VecDeque<UserKey>,
+    /// The number of the latest stay of any list.
+    stays: u64,
+}
+
+impl Ring {
+    /// A number for a list that comes into memory, or that forgets rows: what the store was asked before is not for it.
+    fn next_stay(&mut self) -> u64 {
+        self.stays += 1;
+        self.stays
+    }
 }
 
 /// All users of this shard that have sessions, or whose lists are in memory.
@@ -96,6 +115,7 @@ pub(crate) struct Users {
     users: HashMap<UserKey, User, FixedState>,
     queues: Queues,
     lookups: Lookups,
+    handing_out: HandingOut,
     /// Sessions there are.
     open: u64,
 }
@@ -109,9 +129,10 @@ impl Users {
                 asking: Asking::default(),
                 flushes: Flushes::new(shards),
                 receipts: vec![VecDeque::new(); usize::from(shards)],
-                ring: VecDeque::new(),
+                ring: Ring::default(),
             },
             lookups: Lookups::default(),
+            handing_out: HandingOut::default(),
             open: 0,
         }
     }
@@ -190,22 +211,22 @@ impl Users {
 
     /// A seq is durable: it goes to the sessions of its recipients but the one that sent it, and into their lists. The home
     /// of its conversation is told once the lists have it durably.
-    pub fn deliver(&mut self, turn: &mut Turn<'_>, delivery: &Delivery) {
-        let (mut owing, mut windows) = (0, delivery.windows.as_slice());
-        for &user in delivery.users.iter() {
+    pub fn deliver(&mut self, turn: &mut Turn<'_>, delivery: Box<Delivery>) {
+        assert!(delivery.windows.is_sorted_by_key(|window| window.0), "windows are in order of user");
+        self.hand_out(turn, Item::Delivery(delivery));
+    }
+
+    /// The same for some of the recipients. How many rows have to be stored for it beside those that had to be already.
+    fn deliver_to(&mut self, turn: &mut Turn<'_>, delivery: &Delivery, part: Range<usize>) -> u32 {
+        let mut owing = 0;
+        for &user in &delivery.users[part] {
             let key = UserKey { tenant: delivery.key.tenant, user };
-            let window = match windows.split_first() {
-                Some((next, rest)) if next.0 == user => {
-                    windows = rest;
-                    Some(next)
-                }
-                _ => windows.iter().find(|window| window.0 == user),
-            };
+            let window = delivery.windows.binary_search_by_key(&user, |window| window.0);
             let change = RowChange {
                 meta: &delivery.meta,
                 last_seq: delivery.seq,
                 read_seq: 0,
-                window: window.map(|&(_, joined_seq, left_seq)| (joined_seq, left_seq)),
+                window: window.ok().map(|at| (delivery.windows[at].1, delivery.windows[at].2)),
             };
             owing += self.with(turn, key, |user, queues, turn| {
                 if let Some(frame) = &delivery.frame {
@@ -218,20 +239,32 @@ impl Users {
                 u32::from(owes)
             });
         }
-        self.queues.flushes.owe(turn, delivery.key, delivery.seq, owing);
+        owing
+    }
+
+    fn owe(&mut self, turn: &mut Turn<'_>, delivery: &Delivery, owing: u32) {
+        self.queues.flushes.owe(turn, delivery.key, delivery.round, owing);
     }
 
     /// Something that is not stored goes to the sessions of its recipients; what they have read changes their lists.
-    pub fn notice(&mut self, turn: &mut Turn<'_>, notice: &Notice) {
-        let tenant = notice.key.tenant;
-        for &user in notice.users.iter() {
-            let key = UserKey { tenant, user };
+    pub fn notice(&mut self, turn: &mut Turn<'_>, notice: Box<Notice>) {
+        self.hand_out(turn, Item::Notice(notice));
+    }
+
+    /// The sessions of some of a notice's recipients get it.
+    fn notice_to(&mut self, turn: &mut Turn<'_>, notice: &Notice, part: Range<usize>) {
+        for &user in &notice.users[part] {
+            let key = UserKey { tenant: notice.key.tenant, user };
             self.with_known(turn, key, |user, queues, turn| {
                 user.push(turn, key, &notice.frame, notice.except, &mut queues.backlogs);
             });
         }
-        for &(user, read_seq) in &notice.read {
-            let key = UserKey { tenant, user };
+    }
+
+    /// The lists of some of those who have read further change.
+    fn read_further(&mut self, turn: &mut Turn<'_>, notice: &Notice, part: Range<usize>) {
+        for &(user, read_seq) in &notice.read[part] {
+            let key = UserKey { tenant: notice.key.tenant, user };
             let change = RowChange { meta: &notice.meta, last_seq: 0, read_seq, window: None };
             self.with(turn, key, |user, queues, turn| {
                 let list = user.list_mut(key, &mut queues.ring);
@@ -243,11 +276,12 @@ impl Users {
 
     /// Goes on with what is due, a bounded part of it; true when more is.
     pub fn work(&mut self, turn: &mut Turn<'_>) -> bool {
+        let is_handing_out = self.go_on_handing_out(turn);
         let is_more_due = self.tick(turn);
         self.retry(turn);
         self.ask_next(turn);
         self.write_rows(turn);
-        self.evict(turn) || is_more_due
+        self.evict(turn) || is_more_due || is_handing_out
     }
 
     /// When [`Users::work`] has something to do, in monotonic nanoseconds.

@@ -11,7 +11,7 @@ use trunkline_wire::ids::{ConversationId, DeviceId, TenantId, UserId};
 
 use crate::contract::{Fatal, Index, Log, Write};
 use crate::plan::{Change, Heads, ListChanged, plan};
-use crate::reads::{self, Checkpoint, Reads, slot_of};
+use crate::reads::{self, Checkpoint, ReadFault, Reads, slot_of};
 
 /// A store in memory. Clones share their content: one is the log, the others read.
 #[derive(Clone, Debug, Default)]
@@ -190,7 +190,7 @@ impl Reads for Tables {
         range.map(|(&(_, key), _)| key).filter(move |key| Some(*key) != after).map(Ok)
     }
 
-    fn list_row(&self, key: UserKey, conversation: ConversationId) -> Result<Option<ListRow>, StoreFault> {
+    fn list_row(&self, key: UserKey, conversation: ConversationId) -> Result<Option<ListRow>, ReadFault> {
         Ok(self.lists.get(&(key, conversation)).cloned())
     }
 

@@ -1,17 +1,17 @@
-//! What loads and plans read: a page of a list its rows, an append nothing.
+//! What loads and plans read: a page of a list its rows, an append nothing; and what becomes of a list with a bad row.
 
 use std::cell::Cell;
 
 use trunkline_shards::store::{
     About, Append, ConversationKey, ConversationMeta, DeviceReceipt, ListChange, ListRow, Load, Loaded, Put, Row,
-    StoreFault, UserKey, UserRow,
+    StoreFault, StoreResult, UserKey, UserRow,
 };
 use trunkline_wire::ids::{ConversationId, DeviceId, Lsn, MessageId, TenantId, UserId};
 
 use crate::contract::Write;
 use crate::memory::Tables;
 use crate::plan::{Heads, plan};
-use crate::reads::{Checkpoint, Reads, load};
+use crate::reads::{Checkpoint, ReadFault, Reads, load};
 
 const USER: UserKey = UserKey { tenant: TenantId(0), user: UserId(1) };
 
@@ -22,11 +22,13 @@ struct Counted<'a> {
     tables: &'a Tables,
     values: Cell<usize>,
     items: Cell<usize>,
+    /// This row of any list is not read.
+    bad_row: Option<(ConversationId, ReadFault)>,
 }
 
 impl<'a> Counted<'a> {
     fn new(tables: &'a Tables) -> Counted<'a> {
-        Counted { tables, values: Cell::new(0), items: Cell::new(0) }
+        Counted { tables, values: Cell::new(0), items: Cell::new(0), bad_row: None }
     }
 
     fn value<T>(&self, value: T) -> T {
@@ -88,7 +90,10 @@ impl Reads for Counted<'_> {
         self.items(self.tables.marks(from, to, after))
     }
 
-    fn list_row(&self, key: UserKey, conversation: ConversationId) -> Read<Option<ListRow>> {
+    fn list_row(&self, key: UserKey, conversation: ConversationId) -> Result<Option<ListRow>, ReadFault> {
+        if let Some((_, fault)) = self.bad_row.filter(|(bad, _)| *bad == conversation) {
+            return Err(fault);
+        }
         self.value(self.tables.list_row(key, conversation))
     }
 
@@ -143,6 +148,30 @@ fn a_page_of_a_list_reads_its_rows() {
     assert_eq!(read(0, u64::MAX, 200), (200, true, (200, 201)));
     assert_eq!(read(0, 5_000, 50), (50, true, (50, 51)));
     assert_eq!(read(10_020, u64::MAX, 50), (0, false, (0, 0)));
+}
+
+/// A damaged row is left out of a page; where a read failed there is no page. A change of either is not made.
+#[test]
+fn a_bad_row_of_a_list() {
+    let (mut tables, mut heads) = (Tables::default(), Heads::default());
+    let changes = (1..=3).map(|number| news(number, number)).collect();
+    write(&mut tables, &mut heads, Write::Put(Box::new(Put::List { changes })));
+    for (fault, rows_left) in [(ReadFault::Damaged, Some(2)), (ReadFault::Failed, None)] {
+        let bad = news(2, 2).conversation;
+        let reads = Counted { bad_row: Some((bad, fault)), ..Counted::new(&tables) };
+        let page = load(&reads, &Load::List { key: USER, above: 0, below: u64::MAX, rows_max: 9 });
+        let one = load(&reads, &Load::ListRow { key: USER, conversation: bad });
+        match rows_left {
+            Some(left) => {
+                assert!(matches!(page, Ok(Loaded::List(rows, false)) if rows.len() == left));
+                assert_eq!(one, Ok(Loaded::ListRow(None)));
+            }
+            None => assert_eq!((page, one), (Err(StoreFault::Unknown), Err(StoreFault::Unknown))),
+        }
+        let writes = [Write::Put(Box::new(Put::List { changes: vec![news(1, 4), news(2, 5), news(3, 6)] }))];
+        let plan = plan(&reads, &mut heads, 2, &writes).expect("no misuse");
+        assert_eq!((plan.changes.len(), plan.results), (2, vec![StoreResult::Put(Err(StoreFault::Unknown))]));
+    }
 }
 
 fn append(seq: u64, mark: Option<u64>) -> Write {

@@ -26,6 +26,21 @@ pub(crate) fn slot_of(key: ConversationKey) -> u16 {
 
 type Read<T> = Result<T, StoreFault>;
 
+/// Why something was not read, where that makes a difference.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ReadFault {
+    /// It is there, and its bytes are not what was written. Another attempt finds the same.
+    Damaged,
+    /// The read failed; nothing is known of what is there.
+    Failed,
+}
+
+impl From<ReadFault> for StoreFault {
+    fn from(_: ReadFault) -> StoreFault {
+        StoreFault::Unknown
+    }
+}
+
 /// Ordered reads of one consistent state.
 pub(crate) trait Reads {
     fn meta(&self, key: ConversationKey) -> Read<Option<ConversationMeta>>;
@@ -45,18 +60,20 @@ pub(crate) trait Reads {
 
     fn handle(&self, tenant: TenantId, folded: &str) -> Read<Option<UserId>>;
 
+    /// A damaged one is logged and none: the next watermark takes its place.
     fn receipt(&self, key: ConversationKey, user: UserId, device: DeviceId) -> Read<Option<DeviceReceipt>>;
 
-    /// In order of (user, device).
+    /// In order of (user, device). A damaged one is logged and left out.
     fn receipts(&self, key: ConversationKey) -> impl Iterator<Item = Read<DeviceReceipt>>;
 
+    /// A damaged one is logged and 0: everything is announced again.
     fn mark(&self, key: ConversationKey) -> Read<Option<u64>>;
 
     /// Conversations with a mark in these hash slots, in order of (slot, key), from behind `after`. A damaged one is logged
     /// and left out.
     fn marks(&self, from: u16, to: u16, after: Option<ConversationKey>) -> impl Iterator<Item = Read<ConversationKey>>;
 
-    fn list_row(&self, key: UserKey, conversation: ConversationId) -> Read<Option<ListRow>>;
+    fn list_row(&self, key: UserKey, conversation: ConversationId) -> Result<Option<ListRow>, ReadFault>;
 
     /// Numbers and conversations of a list with number in `from..=to`, descending, without their rows. A damaged one is
     /// logged and left out.
@@ -65,6 +82,7 @@ pub(crate) trait Reads {
     /// 0: none.
     fn ceiling(&self, key: UserKey) -> Read<u64>;
 
+    /// A damaged one is logged and 0: the device is told of everything.
     fn position(&self, key: UserKey, device: DeviceId) -> Read<Option<u64>>;
 }
 
@@ -90,7 +108,7 @@ pub(crate) fn load(reads: &impl Reads, load: &Load) -> Read<Loaded> {
             let (rows, more) = list(reads, key, above, below, rows_max as usize)?;
             Loaded::List(rows, more)
         }
-        &Load::ListRow { key, conversation } => Loaded::ListRow(reads.list_row(key, conversation)?.map(Box::new)),
+        &Load::ListRow { key, conversation } => Loaded::ListRow(list_row(reads, key, conversation)?.map(Box::new)),
         &Load::Marks { from_slot, to_slot, after, marks_max } => {
             let (marks, more) = first_of(reads.marks(from_slot, to_slot, after), marks_max as usize)?;
             Loaded::Marks(marks, more)
@@ -244,13 +262,21 @@ fn list(reads: &impl Reads, key: UserKey, above: u64, below: u64, rows_max: usiz
         if page.len() >= rows_max {
             return Ok((page, true));
         }
-        // One that cannot be read must not hide those behind it (REL-10).
-        match reads.list_row(key, conversation) {
-            Ok(Some(row)) if row.user_seq == user_seq => page.push(row),
-            _ => log::error!("tenant {}: conversation {conversation} is listed but cannot be read", key.tenant.0),
+        match list_row(reads, key, conversation)? {
+            Some(row) if row.user_seq == user_seq => page.push(row),
+            _ => log::error!("tenant {}: conversation {conversation} is listed but left out", key.tenant.0),
         }
     }
     Ok((page, false))
+}
+
+/// A damaged row counts as none: it must not keep its user from those behind it (REL-10). Where the read failed the row may
+/// be whole, and a client that is told of a later position would miss it for good.
+fn list_row(reads: &impl Reads, key: UserKey, conversation: ConversationId) -> Read<Option<ListRow>> {
+    match reads.list_row(key, conversation) {
+        Err(ReadFault::Damaged) => Ok(None),
+        read => Ok(read?),
+    }
 }
 
 /// The first so many, and whether there are more.

@@ -250,7 +250,7 @@ pub struct ChatArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
+    use clap::{CommandFactory, Parser};
 
     #[derive(Debug, Parser)]
     struct Line {
@@ -273,6 +273,7 @@ mod tests {
 
     #[test]
     fn usage_is_as_written_down() {
+        Line::command().debug_assert();
         let Command::Send(send) = parse(&["send", "--to", "bob", "-"]).unwrap() else { panic!() };
         assert_eq!((send.text.as_str(), send.timeout), ("-", Duration::from_secs(30)));
         let Command::Send(send) = parse(&["send", "--as", "a", "--to", "bob", "--timeout", "1s", "--", "-x"]).unwrap()

@@ -89,8 +89,11 @@ fn the_end_of_pull_mode_leads_to_a_sync() {
     assert_eq!(asked, Asked::Sync(Some(10), 0));
     // The answer was made before the last change: it is asked again, but not in a hurry.
     line.synced(sync, (10, 19), &[]);
-    let (_, asked) = line.one();
-    assert_eq!(asked, Asked::Sync(Some(19), 0));
+    assert_eq!(line.asked(), []);
+    let before = line.now_ms;
+    line.wait();
+    assert!(line.now_ms - before >= 500, "{}", line.now_ms - before);
+    assert_eq!(line.one().1, Asked::Sync(Some(19), 0));
 }
 
 #[test]
@@ -156,7 +159,9 @@ fn a_program_goes_on_from_what_it_stored() {
     line.push(6);
     advance(&mut line, 10, 11, &[(CHAT, 6)]);
     // The list was told before: the snapshot has it all.
-    line.events().iter().for_each(|event| drop(state.apply(event)));
+    for event in line.events() {
+        state.apply(&event);
+    }
     assert_eq!((state.position, &state.places), (11, &[(CHAT, 6)].into()));
     let stored = line.client.snapshot();
     assert_eq!((stored.position, &stored.places), (11, &state.places));

@@ -12,6 +12,9 @@ use trunkline_wire::ids::UserId;
 use crate::contract::ShardId;
 use crate::store::StoreFault;
 
+/// The rounds of a conversation's stay in memory begin at its number times a power of two.
+const STAY_SHIFT: u32 = 32;
+
 /// The mark of a conversation in the store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mark {
@@ -49,7 +52,9 @@ pub(crate) struct Announcement {
 #[derive(Debug)]
 pub(crate) struct Announcing {
     mark: Mark,
-    /// The highest seq that was posted to a shard and not acknowledged, of few shards.
+    /// What was posted last. A seq would not do: it may go to few users as a row, and later to all others for their lists.
+    round: u64,
+    /// The highest round that was posted to a shard and not acknowledged, of few shards.
     need: Vec<(ShardId, u64)>,
     /// To be posted before any row.
     pub due: VecDeque<Announcement>,
@@ -61,7 +66,12 @@ impl Announcing {
     /// Of a conversation that has a mark in the store, or none.
     pub fn new(is_marked: bool) -> Announcing {
         let mark = if is_marked { Mark::Set } else { Mark::Clear };
-        Announcing { mark, need: Vec::new(), due: VecDeque::new(), settle_queued: false }
+        Announcing { mark, round: 0, need: Vec::new(), due: VecDeque::new(), settle_queued: false }
+    }
+
+    /// Counts rounds from here on: no acknowledgement of an earlier stay is taken for one of this stay.
+    pub fn begin_stay(&mut self, number: u64) {
+        self.round = (number << STAY_SHIFT) * 0;
     }
 
     /// The mark that goes with the next append, if one has to: everything durable is announced.
@@ -77,17 +87,19 @@ impl Announcing {
         self.mark = Mark::Clear;
     }
 
-    /// A seq was posted to a shard.
-    pub fn posted(&mut self, shard: ShardId, seq: u64) {
+    /// Something is posted to a shard: the round of it.
+    pub fn next_round(&mut self, shard: ShardId) -> u64 {
+        if self.need.is_empty() { self.round += 1; }
         match self.need.iter_mut().find(|(to, _)| *to == shard) {
-            Some((_, need)) => *need = seq.max(*need),
-            None => self.need.push((shard, seq)),
+            Some((_, need)) => *need = self.round,
+            None => self.need.push((shard, self.round)),
         }
+        self.round
     }
 
-    /// All lists of a shard have everything up to a seq durably.
-    pub fn acknowledged(&mut self, shard: ShardId, seq: u64) {
-        self.need.retain(|&(to, need)| to != shard || need > seq);
+    /// All lists of a shard have everything up to a round durably.
+    pub fn acknowledged(&mut self, shard: ShardId, round: u64) {
+        self.need.retain(|&(to, need)| to != shard || need > round);
     }
 
     /// Whether there is nothing to post and nothing without an acknowledgement.

@@ -16,6 +16,9 @@ use crate::limits::Limits;
 use crate::router::Router;
 use crate::store::Row;
 
+/// Users in one announcement: it is what handing on cannot take apart.
+const ANNOUNCED_USERS_MAX: usize = 10_024;
+
 /// The next delivery: a seq, and which of its target shards come next.
 #[derive(Debug, Default)]
 pub(crate) struct FanOut {
@@ -88,7 +91,7 @@ impl Conversation {
         self.roster.count() as u64 > limits.fan_out_members_max
     }
 
-    /// A user asked something: in a large conversation it gets messages for a while.
+    /// A user asked something: in a large conversation a member gets messages for a while.
     pub fn watch(&mut self, user: UserId, now_ns: u64, limits: &Limits) {
         if self.is_large(limits) {
             let done_seq = self.fan_out.done_seq;
@@ -159,8 +162,17 @@ impl Conversation {
         large.told(seq, now_ns);
         let targets = Targets::of_seq(seq, router, self.key.tenant, self.roster.iter(), |_| true);
         for (shard, users) in targets.audience() {
-            let announcement = Announcement { shard: *shard, users: users.clone(), windows: Vec::new(), seq };
-            self.announcing.due.push_back(announcement);
+            self.announce(seq, *shard, users, false);
+        }
+    }
+
+    /// Users of one shard are to be told of a seq, and of their windows if need be.
+    fn announce(&mut self, seq: u64, shard: ShardId, users: &Arc<[UserId]>, with_windows: bool) {
+        for part in users.chunks(ANNOUNCED_USERS_MAX) {
+            let places = part.iter().filter(|_| with_windows).filter_map(|&user| self.roster.latest(user));
+            let windows = places.map(|member| (member.user, member.joined_seq, member.left_seq)).collect();
+            let users = if part.len() == users.len() { users.clone() } else { part.into() };
+            self.announcing.due.push_back(Announcement { shard, users, windows, seq });
         }
     }
 
@@ -170,13 +182,9 @@ impl Conversation {
         if seq <= mark {
             return;
         }
-        let tenant = self.key.tenant;
-        let touched = || self.roster.iter().filter(|member| member.left_seq >= mark);
-        let is_group = self.is_group();
-        for (shard, users) in by_home(router, tenant, touched().map(|member| member.user)) {
-            let there = touched().filter(|member| is_group && users.binary_search(&member.user).is_ok());
-            let windows = there.map(|member| (member.user, member.joined_seq, member.left_seq)).collect();
-            self.announcing.due.push_back(Announcement { shard, users, windows, seq });
+        let touched = self.roster.iter().filter(|member| member.left_seq >= mark).map(|member| member.user);
+        for (shard, users) in by_home(router, self.key.tenant, touched) {
+            self.announce(seq, shard, &users, self.is_group());
         }
     }
 }

@@ -11,6 +11,8 @@ pub(crate) const KEPT_NS: u64 = 60_000_000_000;
 pub(crate) struct Residence {
     /// Tells it from an earlier stay of the same conversation.
     pub number: u64,
+    /// It is in turn for eviction. A group that is not made yet is not: it may go at any time.
+    pub in_turn: bool,
     /// It was asked for since it was last looked at for eviction.
     pub touched: bool,
     /// Reads of the store that come back to it.
@@ -77,7 +79,7 @@ impl Conversation {
             + TABLE_ENTRY_BYTES
             + size_of_val(&*self.meta)
             + self.meta.title.len()
-            + self.roster.places() * PLACE_BYTES
+            + self.roster.held() * PLACE_BYTES
             + self.devices.memory_bytes()
             + self.recent.memory_bytes()
             + self.fan_out.targets.memory_bytes()

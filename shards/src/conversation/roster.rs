@@ -1,7 +1,7 @@
 //! Who may see and write a conversation, with the changes that are not durable yet: these count for what is judged after
 //! them, are not shown, and are taken back if the store refuses them.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use trunkline_wire::ids::UserId;
@@ -25,12 +25,48 @@ pub(crate) struct Group {
     members: Members,
     /// Changes that are not durable: (seq, how it was before), ascending.
     pending: VecDeque<(u64, Undo)>,
+    /// The durable places of those whom these changes touch; none: not there.
+    before: BTreeMap<UserId, Option<Member>>,
+    /// How many are members durably.
+    durable_count: usize,
+}
+
+impl Group {
+    fn durable(&self, user: UserId) -> Option<Member> {
+        match self.before.get(&user) {
+            Some(&before) => before,
+            None => self.members.find(user).copied(),
+        }
+    }
+
+    /// Takes a change that is not durable yet.
+    fn take(&mut self, seq: u64, undo: Undo) {
+        for &(user, before) in &undo {
+            self.before.entry(user).or_insert(before);
+        }
+        self.pending.push_back((seq, undo));
+    }
+
+    /// The changes that are not durable are others than before. Each change comes by here once before it is durable itself,
+    /// since an append takes all there are.
+    fn pending_changed(&mut self) {
+        self.before.clear();
+        for &(user, before) in self.pending.iter().flat_map(|(_, undo)| undo) {
+            self.before.entry(user).or_insert(before);
+        }
+        let is_member = |member: Option<&Member>| member.is_some_and(|member| member.left_seq == u64::MAX);
+        let gone = self.before.keys().filter(|&&user| self.members.is_member(user)).count();
+        let there = self.before.values().filter(|before| is_member(before.as_ref())).count();
+        self.durable_count = self.members.current() + there - gone;
+    }
 }
 
 impl Roster {
     /// Of a group as the store has it.
     pub fn group(members: Vec<Member>) -> Roster {
-        Roster::Group(Group { members: Members::from_list(members), pending: VecDeque::new() })
+        let members = Members::from_list(members);
+        let durable_count = members.current();
+        Roster::Group(Group { members, durable_count, ..Group::default() })
     }
 
     /// A user's place as it will be once everything is durable; none: it never was a member.
@@ -48,11 +84,9 @@ impl Roster {
 
     /// A user's place as far as it is durable: the one that is shown.
     pub fn durable(&self, user: UserId) -> Option<Member> {
-        let Roster::Group(group) = self else { return self.latest(user) };
-        let mut undone = group.pending.iter().flat_map(|(_, undo)| undo);
-        match undone.find(|&&(touched, _)| touched == user) {
-            Some(&(_, before)) => before,
-            None => group.members.find(user).copied(),
+        match self {
+            Roster::Direct(_) => self.latest(user),
+            Roster::Group(group) => group.durable(user),
         }
     }
 
@@ -70,7 +104,10 @@ impl Roster {
 
     /// How many are members durably.
     pub fn durable_count(&self) -> usize {
-        if self.pending_seq() == 0 { self.count() } else { self.durable_after(UserId(0)).count() }
+        match self {
+            Roster::Direct(peers) => peers.len(),
+            Roster::Group(group) => group.durable_count,
+        }
     }
 
     /// How many will be members once everything is durable.
@@ -85,10 +122,15 @@ impl Roster {
     pub fn places(&self) -> usize {
         match self {
             Roster::Direct(peers) => peers.len(),
-            Roster::Group(group) => {
-                group.members.len() + group.pending.iter().map(|(_, undo)| undo.len()).sum::<usize>()
-            }
+            Roster::Group(group) => group.members.len(),
         }
+    }
+
+    /// How many places are held in memory, those before changes too.
+    pub fn held(&self) -> usize {
+        let Roster::Group(group) = self else { return self.places() };
+        let before = group.pending.iter().map(|(_, undo)| undo.len()).sum::<usize>();
+        group.members.len() + before + group.before.len()
     }
 
     /// The latest places of all who are and were members, in order of user.
@@ -113,14 +155,18 @@ impl Roster {
         let Roster::Group(group) = self else { return };
         let undo = group.members.apply_undoable(row);
         if !undo.is_empty() {
-            group.pending.push_back((row.seq, undo));
+            group.take(row.seq, undo);
         }
     }
 
     /// Everything up to a seq is durable.
     pub fn settle(&mut self, durable_seq: u64) {
         if let Roster::Group(group) = self {
+            let before = group.pending.len();
             while group.pending.pop_front_if(|(seq, _)| *seq <= durable_seq).is_some() {}
+            if group.pending.len() < before {
+                group.pending_changed();
+            }
         }
     }
 
@@ -130,6 +176,7 @@ impl Roster {
             while let Some((_, undo)) = group.pending.pop_back() {
                 group.members.undo(undo);
             }
+            group.pending_changed();
         }
     }
 

@@ -1,10 +1,13 @@
 //! How far devices are in a conversation: what they have and what was read on them. Told and stored in groups, never down.
 
-use alloc::collections::BTreeMap;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use trunkline_wire::ids::{DeviceId, UserId};
 
+use crate::contract::ShardId;
+use crate::entry::Notice;
 use crate::store::DeviceReceipt;
 
 /// Most watermarks that are stored and told at once.
@@ -15,13 +18,6 @@ pub(crate) const FLUSH_RECEIPTS_MAX: usize = 512;
 pub(crate) struct Watermark {
     pub delivered_seq: u64,
     pub read_seq: u64,
-}
-
-/// What a device's watermark moved in its user's highest since that was told.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct Untold {
-    delivered: bool,
-    read: bool,
 }
 
 /// A user whose highest watermarks rose.
@@ -37,7 +33,11 @@ pub(crate) struct Risen {
 pub(crate) struct Watermarks {
     by_device: BTreeMap<(UserId, DeviceId), Watermark>,
     /// Rose since they were handed to the store.
-    unstored: BTreeMap<(UserId, DeviceId), Untold>,
+    unstored: BTreeSet<(UserId, DeviceId)>,
+    /// Users whose highest rose since it was told, and whether they have read.
+    untold: BTreeMap<UserId, bool>,
+    /// Put together, and without credit until now.
+    pub notices: VecDeque<(ShardId, Box<Notice>)>,
     /// With the store now.
     storing: Vec<(UserId, DeviceId)>,
     flushed_ns: Option<u64>,
@@ -77,41 +77,38 @@ impl Watermarks {
         }
         let highest = self.of_user(receipt.user);
         self.by_device.insert(key, after);
-        let untold = self.unstored.entry(key).or_default();
-        untold.delivered |= after.delivered_seq > highest.delivered_seq;
-        untold.read |= after.read_seq > highest.read_seq;
+        self.unstored.insert(key);
+        let has_read = after.read_seq > highest.read_seq;
+        if has_read || after.delivered_seq > highest.delivered_seq {
+            *self.untold.entry(receipt.user).or_default() |= has_read;
+        }
         true
     }
 
     /// When those that rose may be told and stored; none: there are none, or the store has not answered yet.
     pub fn due_ns(&self, now_ns: u64, every_ns: u64) -> Option<u64> {
-        if self.unstored.is_empty() || !self.storing.is_empty() {
+        if self.is_stored() || !self.storing.is_empty() {
             return None;
         }
         Some(self.flushed_ns.map_or(now_ns, |at| at + every_ns).max(now_ns))
     }
 
-    /// The users that are to be told of with the next flush.
-    pub fn risen(&self) -> Vec<Risen> {
-        let mut risen: Vec<Risen> = Vec::new();
-        for (&(user, _), untold) in self.unstored.iter().take(FLUSH_RECEIPTS_MAX) {
-            if !untold.delivered && !untold.read {
-                continue;
-            }
-            match risen.last_mut().filter(|last| last.user == user) {
-                Some(last) => last.has_read |= untold.read,
-                None => risen.push(Risen { user, highest: self.of_user(user), has_read: untold.read }),
-            }
+    /// The users that are to be told of next, in order; whoever takes them puts notices together.
+    pub fn take_risen(&mut self) -> Vec<Risen> {
+        let mut risen = Vec::new();
+        while risen.len() < FLUSH_RECEIPTS_MAX {
+            let Some((user, has_read)) = self.untold.pop_first() else { break };
+            risen.push(Risen { user, highest: self.of_user(user), has_read });
         }
         risen
     }
 
-    /// Hands those that rose to the store; they are told.
+    /// Hands those that rose to the store; perhaps there are none left.
     pub fn flush(&mut self, now_ns: u64) -> Vec<DeviceReceipt> {
         assert!(self.storing.is_empty(), "one write of watermarks is under way at a time");
         self.flushed_ns = Some(now_ns);
         while self.storing.len() < FLUSH_RECEIPTS_MAX {
-            let Some((key, _)) = self.unstored.pop_first() else { break };
+            let Some(key) = self.unstored.pop_first() else { break };
             self.storing.push(key);
         }
         let receipts = self.storing.iter().map(|&(user, device)| {
@@ -127,20 +124,19 @@ impl Watermarks {
         if is_stored {
             return storing.len();
         }
-        for key in storing {
-            self.unstored.entry(key).or_default();
-        }
+        self.unstored.extend(storing);
         0
     }
 
-    /// Whether everything is in the store.
+    /// Whether everything is in the store, and told.
     pub fn is_stored(&self) -> bool {
-        self.unstored.is_empty() && self.storing.is_empty()
+        self.unstored.is_empty() && self.storing.is_empty() && self.untold.is_empty() && self.notices.is_empty()
     }
 
     /// What they take, estimated.
     pub fn memory_bytes(&self) -> usize {
-        (self.by_device.len() + self.unstored.len()) * 48 + self.storing.capacity() * 16
+        let each = self.by_device.len() + self.unstored.len() + self.untold.len();
+        each * 48 + self.storing.capacity() * 16 + self.notices.len() * size_of::<(ShardId, Notice)>()
     }
 }
 

@@ -1,20 +1,17 @@
 //! Announcing is durable: who was told of what, and the marks in the store that come and go with that.
 
-use super::{Conversations, Due, REPEAT_AFTER_NS};
+use super::{Conversations, Due, Place, REPEAT_AFTER_NS};
 use crate::contract::ShardId;
 use crate::conversation::announcing::Unmarked;
 use crate::desk::Purpose;
 use crate::store::{ConversationKey, Put, StoreFault};
 use crate::turn::Turn;
 
-/// Marks deleted in one turn at most, so that they do not take all the room there is for writes.
-const UNMARKS_PER_TURN: usize = 16;
-
 impl Conversations {
-    /// A home of users has everything up to a seq durably in their lists.
-    pub fn announced(&mut self, _turn: &mut Turn<'_>, from: ShardId, key: ConversationKey, seq: u64) {
+    /// A home of users has everything up to a round durably in their lists.
+    pub fn announced(&mut self, _turn: &mut Turn<'_>, from: ShardId, key: ConversationKey, round: u64) {
         if let Some(conversation) = self.here(key) {
-            conversation.announcing.acknowledged(from, seq);
+            conversation.announcing.acknowledged(from, round);
             self.settle_mark(key);
         }
     }
@@ -65,35 +62,24 @@ impl Conversations {
         }
     }
 
-    /// Deletes marks that may go, as far as the store takes writes.
-    pub(super) fn settle_marks(&mut self, turn: &mut Turn<'_>) {
-        for _ in 0..UNMARKS_PER_TURN {
-            if !turn.shared.desk.can_put(&turn.shared.limits) {
-                return;
-            }
-            let Some(key) = self.settles.pop_front() else { return };
-            let conversation = self.here(key).expect("a conversation whose mark may go stays");
-            conversation.announcing.settle_queued = false;
-            // Rows may have come since.
-            if conversation.may_unmark() {
-                conversation.announcing.unmark();
-                turn.shared.desk.put(Purpose::Unmark(key), Put::Unmark { key }, turn.effects);
-            }
+    /// Deletes the next mark that may go, or whose delete has no known answer; whether there was one.
+    pub(super) fn settle_next(&mut self, turn: &mut Turn<'_>) -> bool {
+        let Some(key) = self.settles.pop_front() else { return false };
+        let goes = match self.places.get_mut(&key) {
+            Some(Place::Here(conversation)) => conversation.unmark(),
+            Some(Place::Loading(waiters)) => waiters.unmarking.is_some(),
+            None => unreachable!("a conversation whose mark may go stays"),
+        };
+        if goes {
+            self.put(turn, Purpose::Unmark(key), Put::Unmark { key });
         }
-    }
-
-    /// Deletes a mark again whose delete has no known answer.
-    pub(super) fn repeat_unmark(&mut self, turn: &mut Turn<'_>, key: ConversationKey) {
-        if turn.shared.desk.can_put(&turn.shared.limits) {
-            turn.shared.desk.put(Purpose::Unmark(key), Put::Unmark { key }, turn.effects);
-        } else {
-            self.timetable.arm(turn.now.mono_ns + REPEAT_AFTER_NS, key, Due::RepeatUnmark);
-        }
+        true
     }
 
     /// The store answered the delete of a mark: rows that came meanwhile are appended now, with the next mark if it is gone.
     pub fn unmarked(&mut self, turn: &mut Turn<'_>, key: ConversationKey, done: Result<(), StoreFault>) {
-        let conversation = self.here(key).expect("a conversation stays while its mark is deleted");
+        self.puts -= 1;
+        let Some(conversation) = self.here(key) else { return self.unmarked_nothing(turn, key, done) };
         match conversation.announcing.unmarked(done) {
             Unmarked::Known => self.append_next(turn, key),
             Unmarked::Repeat => self.timetable.arm(turn.now.mono_ns + REPEAT_AFTER_NS, key, Due::RepeatUnmark),
@@ -258,6 +244,45 @@ mod tests {
         rig.settle();
         assert_eq!(rig.delivered(false), [(1, 1), (2, 1)]);
         assert_eq!(rig.images[&direct_key()].mark, None);
+    }
+
+    #[test]
+    fn that_watchers_have_a_seq_says_nothing_of_the_others() {
+        let mut rig = Rig::with_group(1, &[2, 3, 4], &[("fan_out_members_max", 2), ("large_announce_ms", 1_000)]);
+        let key = group_key();
+        rig.send(key, 1, 1);
+        rig.store_next();
+        rig.pass_ms(1_000);
+        assert_eq!(rig.delivered(true), [(1, 2)]);
+        assert_eq!(rig.delivered(false), [(1, 2), (2, 2), (3, 2), (4, 2)]);
+        // The home of the users had stored the row when the announcement of the same seq was on its way.
+        rig.acknowledge(0);
+        rig.work();
+        assert!(rig.asked.is_empty(), "not everybody's list has it");
+        rig.acknowledge(1);
+        rig.work();
+        assert!(rig.is_unmark_next());
+    }
+
+    #[test]
+    fn an_acknowledgement_of_an_earlier_stay_says_nothing() {
+        let mut rig = Rig::with_group(1, &[2], &[("cache_bytes_max", 1)]);
+        for client_seq in 1..=2 {
+            rig.send(group_key(), 1, client_seq);
+            rig.settle();
+            rig.work();
+            assert_eq!(rig.conversations.cached(), 0);
+        }
+        rig.send(group_key(), 1, 3);
+        rig.store_next();
+        rig.store_next();
+        rig.work();
+        rig.acknowledge(1);
+        rig.work();
+        assert!(rig.asked.is_empty(), "its last message is not acknowledged");
+        rig.acknowledge(2);
+        rig.work();
+        assert!(rig.is_unmark_next());
     }
 
     #[test]

@@ -67,6 +67,20 @@ impl Churn {
             self.credit_owed[usize::from(*shard)] += 1;
         }
         self.posted = self.rig.deliveries.len();
+        self.check_members();
+    }
+
+    /// What is shown of the members is what the store has of them, whatever is pending.
+    fn check_members(&mut self) {
+        let Some(image) = self.rig.images.get(&group_key()) else { return };
+        let Some(conversation) = self.rig.conversations.here(group_key()) else { return };
+        // A write whose answer was lost is in the store already.
+        if image.last_seq == conversation.durable_seq {
+            let roster = &conversation.roster;
+            assert_eq!(roster.to_durable_list(), image.members);
+            let members = image.members.iter().filter(|member| member.left_seq == u64::MAX).count();
+            assert_eq!((roster.durable_count(), roster.durable_after(UserId(0)).count()), (members, members));
+        }
     }
 
     /// A sender repeats its message until that is accepted, then sends the next.

@@ -20,13 +20,16 @@ impl Conversations {
         self.stays += 1;
         self.here += 1;
         conversation.residence.number = self.stays;
-        conversation.residence.touched = true;
+        conversation.announcing.begin_stay(self.stays);
         if !conversation.is_group() && conversation.is_unwritten() && self.kept < KEPT_MAX {
             conversation.residence.kept_until_ns = Some(turn.now.mono_ns + KEPT_NS);
             self.kept += 1;
         }
+        if true { conversation.residence.touched = true;
+            conversation.residence.in_turn = true;
+            self.clock.push_back((key, self.stays));
+        }
         conversation.recharge(&mut turn.shared.cache);
-        self.clock.push_back((key, self.stays));
         let before = self.places.insert(key, Place::Here(Box::new(conversation)));
         assert!(before.is_none(), "a conversation is here once");
     }
@@ -44,8 +47,12 @@ impl Conversations {
     /// A conversation has rows in the store, or still none: one that has need not be kept.
     pub(super) fn written(&mut self, key: ConversationKey) {
         let Some(conversation) = self.here(key).filter(|conversation| !conversation.is_unwritten()) else { return };
-        if conversation.residence.kept_until_ns.take().is_some() {
-            self.kept -= 1;
+        let residence = &mut conversation.residence;
+        let (was_kept, number) = (residence.kept_until_ns.take().is_some(), residence.number);
+        let was_in_turn = core::mem::replace(&mut residence.in_turn, true);
+        self.kept -= u64::from(was_kept);
+        if !was_in_turn {
+            self.clock.push_back((key, number));
         }
     }
 
@@ -64,7 +71,10 @@ impl Conversations {
                 return false;
             }
             let Some((key, number)) = self.clock.pop_front() else { return false };
-            let Some(conversation) = self.here(key).filter(|here| here.residence.number == number) else { continue };
+            let Some(conversation) = self.here(key).filter(|here| here.residence.number == number) else {
+                is_getting_on = true;
+                continue;
+            };
             let touched = core::mem::take(&mut conversation.residence.touched);
             let pinned = conversation.is_pinned(turn.now.mono_ns);
             is_getting_on |= !pinned;
@@ -152,6 +162,41 @@ mod tests {
         rig.settle();
         rig.pass_ms(KEPT_NS / 1_000_000);
         assert_eq!(rig.conversations.cached(), 0, "it does not wait for ever");
+    }
+
+    #[test]
+    fn a_1_to_1_that_was_forgotten_begins_again() {
+        let mut rig = Rig::new(1, 1, NOTHING);
+        rig.open_direct(1, 2);
+        rig.settle();
+        rig.pass_ms(KEPT_NS / 1_000_000);
+        assert_eq!(rig.conversations.cached(), 0);
+        let send = rig.send(direct_key(), 1, 1);
+        rig.settle();
+        assert_eq!(rig.refusal(send), trunkline_wire::message::ErrorCode::NotFound);
+        assert!(rig.images.is_empty(), "nothing of it was taken");
+        rig.open_direct(1, 2);
+        rig.settle();
+        let (first, again) = (rig.send(direct_key(), 1, 1), rig.send(direct_key(), 1, 1));
+        rig.settle();
+        assert_eq!((rig.ack(first), rig.ack(again)), ((alloc::vec![1], None), (alloc::vec![1], None)));
+        assert_eq!(rig.images[&direct_key()].last_seq, 1);
+    }
+
+    #[test]
+    fn a_group_that_was_not_made_leaves_nothing() {
+        let mut rig = Rig::new(1, 1, &[]);
+        rig.missing_users = alloc::vec![UserId(5)];
+        for _ in 0..100 {
+            rig.create(&[5]);
+            rig.settle();
+        }
+        assert_eq!((rig.conversations.cached(), rig.conversations.clock.len()), (0, 0));
+        rig.create(&[2]);
+        rig.settle();
+        rig.send(group_key(), 1, 1);
+        rig.settle();
+        assert_eq!((rig.conversations.cached(), rig.conversations.clock.len()), (1, 1));
     }
 
     #[test]

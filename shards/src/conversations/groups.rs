@@ -17,6 +17,9 @@ use crate::router::Reply;
 use crate::store::{ConversationKey, ConversationMeta, Load, Loaded, StoreFault};
 use crate::turn::Turn;
 
+/// Members and former members there may be of a group, for each member that it may have.
+const PLACES_PER_MEMBER: usize = 4;
+
 impl Conversations {
     /// Makes a group, once it is known that its members are users. One that exists already is its creator's retry.
     pub(super) fn create_group(
@@ -29,7 +32,9 @@ impl Conversations {
         let HomeRequest::CreateGroup { caller, request: number, members, .. } = &request else {
             unreachable!("the request makes a group");
         };
+        let now_ns = turn.now.mono_ns;
         if let Some(conversation) = self.here(key).filter(|conversation| !conversation.is_unborn()) {
+            conversation.touch(now_ns);
             return answer_created(turn, conversation, reply, caller, *number);
         }
         if members.len() as u64 >= turn.shared.limits.group_members_max {
@@ -41,6 +46,9 @@ impl Conversations {
         if self.here(key).is_none() {
             let meta = group_meta(turn, String::new());
             self.insert(turn, Conversation::new(key, meta, turn.shared.incarnation));
+        }
+        if let Some(conversation) = self.here(key) {
+            conversation.touch(now_ns);
         }
         if members.is_empty() {
             return self.found_group(turn, key, reply, request);
@@ -241,7 +249,11 @@ fn plan_change(
     if added.iter().filter_map(|&user| roster.latest(user)).any(|member| is_needed(member.left_seq)) {
         return Err(ErrorCode::Busy);
     }
-    let is_full = !added.is_empty() && (roster.count() + added.len()) as u64 > limits.group_members_max;
+    // Those who left keep their places, for what they may still see: there is an end to these, too.
+    let new = added.iter().filter(|&&user| roster.latest(user).is_none()).count();
+    let members_max = limits.group_members_max as usize;
+    let is_full = !added.is_empty() && roster.count() + added.len() > members_max
+        || false && roster.places() + new > PLACES_PER_MEMBER * members_max;
     if is_full { Err(ErrorCode::GroupFull) } else { Ok(added) }
 }
 

@@ -10,7 +10,6 @@ use trunkline_wire::message::UserReceipt;
 
 use super::taking_up::Waiters;
 use super::{Conversations, Due, Place, REPEAT_AFTER_NS};
-use crate::contract::ShardId;
 use crate::conversation::Conversation;
 use crate::conversation::targets::{Audience, by_home};
 use crate::conversation::watermarks::Risen;
@@ -20,11 +19,9 @@ use crate::router::Reply;
 use crate::store::{ConversationKey, DeviceReceipt, Put, StoreFault, UserKey};
 use crate::turn::Turn;
 
-/// Conversations whose watermarks are stored in one turn at most, so that they do not take all the room there is for writes.
-const FLUSHES_PER_TURN: usize = 16;
-
 impl Conversations {
-    /// A device says how far it is in a conversation. One that is not here is taken up, if there is room: devices say it again.
+    /// A device says how far it is in a conversation. One that is not here is taken up, if there is room and enough of it is
+    /// left for what is asked: devices say it again.
     pub fn receipt(&mut self, turn: &mut Turn<'_>, key: ConversationKey, receipt: DeviceReceipt) {
         match self.places.get_mut(&key) {
             Some(Place::Here(_)) => self.take_receipt(turn, key, receipt),
@@ -58,27 +55,33 @@ impl Conversations {
         }
     }
 
-    /// Stores and tells the watermarks that are due, as far as the store takes writes.
-    pub(super) fn flush_receipts(&mut self, turn: &mut Turn<'_>) {
-        for _ in 0..FLUSHES_PER_TURN {
-            if !turn.shared.desk.can_put(&turn.shared.limits) {
-                return;
-            }
-            let Some(key) = self.flushes.pop_front() else { return };
-            let conversation = self.here(key).expect("a conversation with watermarks to be stored stays");
-            if !tell_receipts(turn, conversation) {
-                self.timetable.arm(turn.now.mono_ns + REPEAT_AFTER_NS, key, Due::Receipts);
-                continue;
-            }
-            conversation.watermarks.queued = false;
-            let receipts = conversation.watermarks.flush(turn.now.mono_ns);
-            conversation.recharge(&mut turn.shared.cache);
-            turn.shared.desk.put(Purpose::Receipts(key), Put::Receipts { key, receipts }, turn.effects);
+    /// Tells and stores the watermarks of the next conversation where they are due; how many users were told.
+    pub(super) fn flush_next(&mut self, turn: &mut Turn<'_>) -> usize {
+        let Some(key) = self.flushes.pop_front() else { return 0 };
+        let conversation = self.here(key).expect("a conversation with watermarks to be stored stays");
+        if conversation.watermarks.notices.is_empty() {
+            prepare_notices(turn, conversation);
         }
+        let told = post_notices(turn, conversation);
+        if !conversation.watermarks.notices.is_empty() {
+            conversation.recharge(&mut turn.shared.cache);
+            self.timetable.arm(turn.now.mono_ns + REPEAT_AFTER_NS, key, Due::Receipts);
+            return told;
+        }
+        conversation.watermarks.queued = false;
+        let receipts = conversation.watermarks.flush(turn.now.mono_ns);
+        conversation.recharge(&mut turn.shared.cache);
+        if receipts.is_empty() {
+            self.queue_receipts(turn, key);
+        } else {
+            self.put(turn, Purpose::Receipts(key), Put::Receipts { key, receipts });
+        }
+        told
     }
 
     /// The store answered a write of watermarks. What it did not take is written again after a while.
     pub fn receipts_stored(&mut self, turn: &mut Turn<'_>, key: ConversationKey, done: Result<(), StoreFault>) {
+        self.puts -= 1;
         let conversation = self.here(key).expect("a conversation with watermarks to be stored stays");
         let stored = conversation.watermarks.stored(done.is_ok());
         turn.shared.counters.receipts_stored += stored as u64;
@@ -87,49 +90,32 @@ impl Conversations {
     }
 }
 
-/// Tells those concerned of the users whose watermarks rose; false and nothing told without credit for all of them.
-fn tell_receipts(turn: &mut Turn<'_>, conversation: &Conversation) -> bool {
-    let risen = conversation.watermarks.risen();
-    if risen.is_empty() {
-        return true;
-    }
-    let is_member = |risen: &&Risen| conversation.roster.is_member(risen.user);
-    let (members, former): (Vec<&Risen>, Vec<&Risen>) = risen.iter().partition(is_member);
+/// Puts together what those concerned are told of the users whose watermarks rose: the members first, of whom one who left
+/// hears no more, and then each who left of its own devices only.
+fn prepare_notices(turn: &mut Turn<'_>, conversation: &mut Conversation) {
+    let risen = conversation.watermarks.take_risen();
+    let (members, former): (Vec<Risen>, Vec<Risen>) =
+        risen.into_iter().partition(|risen| conversation.roster.is_member(risen.user));
     let is_small = conversation.roster.count() as u64 <= turn.shared.limits.notice_members_max;
+    let (router, tenant) = (&turn.shared.router, conversation.key.tenant);
     let audience = match (is_small, members.is_empty()) {
         (_, true) => Audience::new(),
-        (true, false) => conversation.members_by_home(&turn.shared.router),
-        (false, false) => by_home(&turn.shared.router, conversation.key.tenant, members.iter().map(|risen| risen.user)),
+        (true, false) => conversation.members_by_home(router),
+        (false, false) => by_home(router, tenant, members.iter().map(|risen| risen.user)),
     };
-    let home = |user| turn.shared.router.home_of_user(UserKey { tenant: conversation.key.tenant, user });
-    let former: Audience = former.iter().map(|risen| (home(risen.user), Arc::from([risen.user]))).collect();
-    if !has_credit(turn, audience.iter().chain(&former)) {
-        return false;
+    prepare_notice(turn, conversation, &members, audience);
+    for risen in former {
+        let home = turn.shared.router.home_of_user(UserKey { tenant, user: risen.user });
+        prepare_notice(turn, conversation, &[risen], vec![(home, Arc::from([risen.user]))]);
     }
-    if !audience.is_empty() {
-        post_receipts(turn, conversation, &members, &audience);
-    }
-    // One who left is told of its own devices only.
-    for target in former {
-        let own: Vec<&Risen> = risen.iter().filter(|risen| target.1.contains(&risen.user)).collect();
-        post_receipts(turn, conversation, &own, &[target]);
-    }
-    true
 }
 
-/// Whether everything can be posted, one entry each.
-fn has_credit<'a>(turn: &Turn<'_>, targets: impl Iterator<Item = &'a (ShardId, Arc<[UserId]>)> + Clone) -> bool {
-    let entries_to = |shard| targets.clone().filter(|&&(to, _)| to == shard).count();
-    targets.clone().all(|&(shard, _)| turn.shared.router.has_credit_for(shard, entries_to(shard)))
-}
-
-fn post_receipts(
-    turn: &mut Turn<'_>,
-    conversation: &Conversation,
-    risen: &[&Risen],
-    audience: &[(ShardId, Arc<[UserId]>)],
-) {
-    let receipt_of = |risen: &&Risen| UserReceipt {
+/// One frame about some users to others.
+fn prepare_notice(turn: &mut Turn<'_>, conversation: &mut Conversation, risen: &[Risen], audience: Audience) {
+    if audience.is_empty() {
+        return;
+    }
+    let receipt_of = |risen: &Risen| UserReceipt {
         user: risen.user,
         delivered_seq: risen.highest.delivered_seq,
         read_seq: risen.highest.read_seq,
@@ -139,10 +125,24 @@ fn post_receipts(
     for (shard, users) in audience {
         let reads = risen.iter().filter(|risen| risen.has_read && users.binary_search(&risen.user).is_ok());
         let read = reads.map(|risen| (risen.user, risen.highest.read_seq)).collect();
-        let notice = notice_of(conversation, frame.clone(), users.clone(), read, None);
-        let posted = turn.shared.router.try_post(*shard, Entry::Notice(Box::new(notice)), turn.effects);
+        let notice = notice_of(conversation, frame.clone(), users, read, None);
+        conversation.watermarks.notices.push_back((shard, Box::new(notice)));
+    }
+}
+
+/// Posts the notices towards shards with credit, the others stay; how many users are told.
+fn post_notices(turn: &mut Turn<'_>, conversation: &mut Conversation) -> usize {
+    let mut told = 0;
+    for (shard, notice) in core::mem::take(&mut conversation.watermarks.notices) {
+        if !turn.shared.router.has_credit(shard) {
+            conversation.watermarks.notices.push_back((shard, notice));
+            continue;
+        }
+        told += notice.users.len();
+        let posted = turn.shared.router.try_post(shard, Entry::Notice(notice), turn.effects);
         assert!(posted, "there was credit");
     }
+    told
 }
 
 /// A member types: the others are told, unless they were of late or there are too many of them.

@@ -198,6 +198,52 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_without_rows_goes_before_there_can_be_any() {
+        let mut rig = Rig::new(1, 1, &[]);
+        rig.bare_marks.insert(direct_key());
+        rig.work();
+        rig.store_next();
+        rig.work();
+        rig.store_next();
+        rig.work();
+        assert!(rig.is_unmark_next());
+        rig.lose_next();
+        let early = rig.open(direct_key(), 1);
+        rig.pass_ms(100);
+        assert!(rig.is_unmark_next(), "nobody knows whether it is gone");
+        rig.fail_next(StoreFault::Full);
+        assert_eq!(rig.refusal(early), trunkline_wire::message::ErrorCode::StorageUnavailable);
+        rig.open_direct(1, 2);
+        rig.bare_marks.insert(direct_key());
+        rig.pass_ms(100);
+        assert!(rig.asked.len() == 1 && rig.is_unmark_next());
+        rig.store_next();
+        rig.send(direct_key(), 1, 1);
+        assert_eq!(rig.appends()[0].mark, Some(0));
+        rig.settle();
+        assert!(rig.bare_marks.is_empty() && rig.images[&direct_key()].mark.is_none());
+        assert_eq!(rig.conversations.cached(), 1);
+    }
+
+    #[test]
+    fn a_mark_without_rows_stays_on_a_full_disk_and_holds_nobody_up() {
+        let mut rig = Rig::new(1, 1, &[]);
+        rig.bare_marks.insert(direct_key());
+        for _ in 0..2 {
+            rig.work();
+            rig.store_next();
+        }
+        rig.work();
+        assert!(rig.is_unmark_next());
+        rig.open_direct(1, 2);
+        rig.fail_next(StoreFault::Full);
+        rig.send(direct_key(), 1, 1);
+        assert_eq!(rig.appends()[0].mark, Some(0));
+        rig.settle();
+        assert!(rig.images[&direct_key()].mark.is_none());
+    }
+
+    #[test]
     fn every_slot_is_read_by_its_shard() {
         for shards in [1u16, 2, 3, 7, 64, 16_384, 20_000] {
             let mut next = 0;

@@ -1,7 +1,7 @@
 //! Drives [`Conversations`] in tests: requests in, and a store and homes of users that answer when they are told to.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -44,6 +44,8 @@ pub(super) struct Rig {
     pub asked: VecDeque<(Ticket, Asked)>,
     /// All rows in `recent`.
     pub images: BTreeMap<ConversationKey, ConversationImage>,
+    /// Marks without rows.
+    pub bare_marks: BTreeSet<ConversationKey>,
     pub missing_users: Vec<UserId>,
     effects: Effects,
     answers: BTreeMap<u32, HomeAnswer>,
@@ -88,6 +90,7 @@ impl Rig {
             notices: Vec::new(),
             asked: VecDeque::new(),
             images: BTreeMap::new(),
+            bare_marks: BTreeSet::new(),
             missing_users: Vec::new(),
             effects: Effects::new(),
             answers: BTreeMap::new(),
@@ -184,8 +187,8 @@ impl Rig {
     /// The home of a delivery's users has it.
     pub fn acknowledge(&mut self, index: usize) {
         let (shard, delivery) = &self.deliveries[index];
-        let (shard, key, seq) = (*shard, delivery.key, delivery.seq);
-        self.act(|conversations, turn| conversations.announced(turn, shard, key, seq));
+        let (shard, key, round) = (*shard, delivery.key, delivery.round);
+        self.act(|conversations, turn| conversations.announced(turn, shard, key, round));
     }
 
     /// The store does the next thing.
@@ -365,6 +368,13 @@ impl Rig {
         appends
             .filter_map(|(_, asked)| if let Asked::Append(append) = asked { Some(&**append) } else { None })
             .collect()
+    }
+
+    /// A user opens a 1:1 with another; its key.
+    pub fn open_direct(&mut self, by: u64, peer: u64) -> ConversationKey {
+        let conversation = ConversationId::direct(TENANT, UserId(by), UserId(peer));
+        self.ask(HomeRequest::Open { caller: caller(by), request: 9, conversation, peer: Some(UserId(peer)) });
+        ConversationKey { tenant: TENANT, conversation }
     }
 
     /// Whether the next thing asked of the store is the delete of a mark.

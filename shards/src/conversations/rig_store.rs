@@ -22,6 +22,7 @@ impl Rig {
             recent: Vec::new(),
         });
         image.mark = append.mark.or(image.mark);
+        self.bare_marks.remove(&append.key);
         let mut members = Members::from_list(core::mem::take(&mut image.members));
         for row in append.rows {
             if row.seq <= image.last_seq {
@@ -44,7 +45,10 @@ impl Rig {
 
     pub(super) fn put(&mut self, put: Put) {
         match put {
-            Put::Unmark { key } => self.images.get_mut(&key).expect("it has rows").mark = None,
+            Put::Unmark { key } => match self.images.get_mut(&key) {
+                Some(image) => image.mark = None,
+                None => assert!(self.bare_marks.remove(&key), "it has a mark"),
+            },
             Put::Receipts { key, receipts } => {
                 let image = self.images.get_mut(&key).expect("it has rows");
                 for receipt in receipts {
@@ -87,7 +91,9 @@ impl Rig {
             }
             Load::Marks { after, marks_max, .. } => {
                 let marked = self.images.iter().filter(|(_, image)| image.mark.is_some()).map(|(&key, _)| key);
+                let marked = marked.chain(self.bare_marks.iter().copied());
                 let mut behind: Vec<_> = marked.filter(|&key| after.is_none_or(|after| key > after)).collect();
+                behind.sort_unstable();
                 let more = behind.len() > marks_max as usize;
                 behind.truncate(marks_max as usize);
                 Loaded::Marks(behind, more)

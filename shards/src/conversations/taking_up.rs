@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use trunkline_wire::ids::{ConversationId, UserId};
 use trunkline_wire::message::{ConversationKind, ErrorCode};
 
-use super::{Conversations, Place};
+use super::{Conversations, Due, Place, REPEAT_AFTER_NS};
 use crate::conversation::Conversation;
 use crate::desk::Purpose;
 use crate::entry::HomeRequest;
@@ -23,6 +23,8 @@ pub(super) struct Waiters {
     pub receipts: Vec<DeviceReceipt>,
     /// It is loaded because of its mark.
     pub for_mark: bool,
+    /// There is nothing but this mark, which is being deleted; whether an earlier attempt may have done that.
+    pub unmarking: Option<bool>,
 }
 
 impl Conversations {
@@ -33,11 +35,17 @@ impl Conversations {
 
     /// A conversation came from the store, or there is none, or the store failed.
     pub fn loaded(&mut self, turn: &mut Turn<'_>, key: ConversationKey, loaded: Result<Loaded, StoreFault>) {
-        let Some(Place::Loading(waiters)) = self.places.remove(&key) else {
+        let Some(Place::Loading(mut waiters)) = self.places.remove(&key) else {
             unreachable!("a conversation is loaded once, for those who wait for it");
         };
         if waiters.for_mark {
             self.replay.loaded(key, turn.now.mono_ns, loaded.is_ok());
+        }
+        if false && loaded == Ok(Loaded::Conversation(None)) {
+            // As long as the mark goes there is no conversation: a delete must not overtake its first mark.
+            waiters.unmarking = Some(false);
+            self.places.insert(key, Place::Loading(waiters));
+            return self.settles.push_back(key);
         }
         let image = match loaded {
             Ok(Loaded::Conversation(image)) => image,
@@ -47,6 +55,36 @@ impl Conversations {
                 return requests.for_each(|(reply, _)| turn.refuse(reply, ErrorCode::StorageUnavailable));
             }
         };
+        self.found(turn, key, image, waiters);
+    }
+
+    /// The store answered the delete of a mark that was all there was. A full disk changed nothing, unless an earlier attempt
+    /// did: then it stays until the next start.
+    pub(super) fn unmarked_nothing(&mut self, turn: &mut Turn<'_>, key: ConversationKey, done: Result<(), StoreFault>) {
+        let Some(Place::Loading(mut waiters)) = self.places.remove(&key) else {
+            unreachable!("those who wait stay while a mark is deleted");
+        };
+        match done {
+            Err(StoreFault::Full) if waiters.unmarking == Some(false) => {}
+            Ok(()) => {}
+            Err(_) => {
+                waiters.requests.drain(..).for_each(|(reply, _)| turn.refuse(reply, ErrorCode::StorageUnavailable));
+                waiters.unmarking = Some(true);
+                self.places.insert(key, Place::Loading(waiters));
+                return self.timetable.arm(turn.now.mono_ns + REPEAT_AFTER_NS, key, Due::RepeatUnmark);
+            }
+        }
+        self.found(turn, key, None, waiters);
+    }
+
+    /// It is known what there is of a conversation: who waited is served.
+    fn found(
+        &mut self,
+        turn: &mut Turn<'_>,
+        key: ConversationKey,
+        image: Option<Box<ConversationImage>>,
+        waiters: Waiters,
+    ) {
         if let Some(conversation) = take_up(turn, key, image, &waiters.requests) {
             turn.shared.counters.conversations_loaded += 1;
             self.insert(turn, conversation);

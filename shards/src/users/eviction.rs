@@ -35,7 +35,7 @@ impl Users {
             if !turn.shared.cache.is_over(&turn.shared.limits) {
                 return false;
             }
-            let Some(key) = self.queues.ring.pop_front() else { return false };
+            let Some(key) = self.queues.ring.users.pop_front() else { return false };
             has_progress |= self.evict_one(turn, key);
         }
         has_progress && turn.shared.cache.is_over(&turn.shared.limits)
@@ -52,8 +52,9 @@ impl Users {
             turn.shared.counters.users_evicted += 1;
             return true;
         }
-        self.queues.ring.push_back(key);
-        let has_trimmed = !was_touched && self.with_list(turn, key, |list, _, _| list.trim());
+        self.queues.ring.users.push_back(key);
+        let has_trimmed =
+            !was_touched && self.with_list(turn, key, |list, queues, _| list.trim(queues.ring.next_stay()));
         was_touched || has_trimmed
     }
 }

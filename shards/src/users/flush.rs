@@ -1,7 +1,7 @@
 //! Ticks of lists: what changed is told to the sessions and stored, rows of many users in one write; once all rows of a
 //! conversation are stored, its home is told.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -18,7 +18,7 @@ use crate::contract::ShardId;
 use crate::desk::Purpose;
 use crate::entry::Entry;
 use crate::slab::Slab;
-use crate::store::{ConversationKey, Put, StoreFault, UserKey};
+use crate::store::{ConversationKey, ListChange, Put, StoreFault, UserKey};
 use crate::turn::Turn;
 
 /// Writes of rows at the same time: those that wait for one meanwhile go together.
@@ -27,13 +27,23 @@ const WRITES_MAX: u32 = 8;
 /// A row of a list.
 type Place = (UserKey, ConversationId);
 
+/// A write of a single row that fails waits twice as long as before, up to so many times.
+const DOUBLINGS_MAX: u32 = 6;
+
+/// Rows that are written together.
+struct Batch {
+    rows: Vec<Place>,
+    /// How often it failed, if it is a single row.
+    failures: u32,
+}
+
 /// What this shard's lists owe to the home of a conversation.
 #[derive(Default)]
 struct Debt {
     /// Rows that are not stored.
     rows: u32,
-    /// The highest seq that was announced.
-    seq: u64,
+    /// The highest round that was delivered.
+    round: u64,
     /// Paid, but there was no credit to say so.
     queued: bool,
 }
@@ -46,10 +56,14 @@ pub(super) struct Flushes {
     pub is_hurried: bool,
     /// Rows whose time has come.
     due: VecDeque<Place>,
-    /// Rows of a write that failed, by when they are tried again (monotonic ns).
-    failed: VecDeque<(u64, Vec<Place>)>,
+    /// Writes that are to be tried again, by when (monotonic ns) and by number.
+    failed: BTreeMap<(u64, u64), Batch>,
+    /// The number of the last of them.
+    failures: u64,
+    /// Those whose time has come.
+    again: VecDeque<Batch>,
     /// Rows that are being written.
-    writing: Slab<Vec<Place>>,
+    writing: Slab<Batch>,
     writes: u32,
     debts: HashMap<ConversationKey, Debt, FixedState>,
     /// Debts that are paid, per shard of their conversation; told when there is credit.
@@ -62,7 +76,9 @@ impl Flushes {
             ticks: VecDeque::new(),
             is_hurried: false,
             due: VecDeque::new(),
-            failed: VecDeque::new(),
+            failed: BTreeMap::new(),
+            failures: 0,
+            again: VecDeque::new(),
             writing: Slab::default(),
             writes: 0,
             debts: HashMap::with_hasher(FixedState::with_seed(0)),
@@ -72,7 +88,7 @@ impl Flushes {
 
     pub fn next_deadline(&self) -> Option<u64> {
         let tick = self.ticks.front().map(|&(due_ns, _)| if self.is_hurried { 0 } else { due_ns });
-        let failed = self.failed.front().map(|&(due_ns, _)| due_ns);
+        let failed = self.failed.first_key_value().map(|(&(due_ns, _), _)| due_ns);
         tick.into_iter().chain(failed).min()
     }
 
@@ -88,17 +104,18 @@ impl Flushes {
         if is_due { self.ticks.pop_front().map(|(_, key)| key) } else { None }
     }
 
-    /// A seq was announced, and so many more rows are to be stored before that is acknowledged.
-    pub fn owe(&mut self, turn: &mut Turn<'_>, key: ConversationKey, seq: u64, rows: u32) {
+    /// A round was delivered, and so many more rows are to be stored before that is acknowledged.
+    pub fn owe(&mut self, turn: &mut Turn<'_>, key: ConversationKey, round: u64, rows: u32) {
         let debt = self.debts.entry(key).or_default();
         debt.rows += rows;
-        debt.seq = debt.seq.max(seq);
+        debt.round = debt.round.max(round);
         if debt.rows == 0 {
             self.acknowledge(turn, key);
         }
     }
 
-    fn pay(&mut self, turn: &mut Turn<'_>, key: ConversationKey) {
+    /// One of these rows is stored.
+    pub fn pay(&mut self, turn: &mut Turn<'_>, key: ConversationKey) {
         let debt = self.debts.get_mut(&key).expect("what is paid was owed");
         debt.rows -= 1;
         if debt.rows == 0 {
@@ -109,11 +126,31 @@ impl Flushes {
     fn acknowledge(&mut self, turn: &mut Turn<'_>, key: ConversationKey) {
         let Some(debt) = self.debts.get_mut(&key).filter(|debt| debt.rows == 0) else { return };
         let home = turn.shared.router.home_of_conversation(key);
-        if turn.shared.router.try_post(home, Entry::Announced { key, seq: debt.seq }, turn.effects) {
+        if turn.shared.router.try_post(home, Entry::Announced { key, round: debt.round }, turn.effects) {
             self.debts.remove(&key);
         } else if !core::mem::replace(&mut debt.queued, true) {
             self.paid[usize::from(home)].push_back(key);
         }
+    }
+
+    /// A write failed. A full disk refuses all rows alike; else one that cannot be read may keep all others back, and halves
+    /// find it. On its own it waits longer each time.
+    fn try_later(&mut self, now_ns: u64, mut batch: Batch, fault: StoreFault) {
+        let due_ns = now_ns + (RETRY_AFTER_NS << batch.failures);
+        if fault == StoreFault::Unknown {
+            let rest = batch.rows.split_off(batch.rows.len().div_ceil(2));
+            if rest.is_empty() {
+                batch.failures = DOUBLINGS_MAX.min(batch.failures + 1);
+            } else {
+                self.try_at(due_ns, Batch { rows: rest, failures: 0 });
+            }
+        }
+        self.try_at(due_ns, batch);
+    }
+
+    fn try_at(&mut self, due_ns: u64, batch: Batch) {
+        self.failures += 1;
+        self.failed.insert((due_ns, self.failures), batch);
     }
 
     /// Credit towards a shard came back.
@@ -157,41 +194,53 @@ impl Users {
         true
     }
 
-    /// Rows of failed writes are due again when their time has come.
+    /// Failed writes are tried again when their time has come.
     pub(super) fn retry(&mut self, turn: &Turn<'_>) {
-        let Flushes { failed, due, .. } = &mut self.queues.flushes;
-        while failed.front().is_some_and(|&(due_ns, _)| due_ns <= turn.now.mono_ns) {
-            due.extend(failed.pop_front().into_iter().flat_map(|(_, rows)| rows));
+        let Flushes { failed, again, .. } = &mut self.queues.flushes;
+        while let Some(first) = failed.first_entry().filter(|first| first.key().0 <= turn.now.mono_ns) {
+            again.push_back(first.remove());
         }
     }
 
     /// Writes rows that are due, as far as the store has room.
     pub(super) fn write_rows(&mut self, turn: &mut Turn<'_>) {
         while self.queues.flushes.writes < WRITES_MAX && turn.shared.desk.can_put(&turn.shared.limits) {
-            let (mut changes, mut rows) = (Vec::new(), Vec::new());
-            while (changes.len() as u64) < turn.shared.limits.list_rows_max
-                && let Some((key, conversation)) = self.queues.flushes.due.pop_front()
-            {
-                let list = self.users.get_mut(&key).and_then(|user| user.list.as_deref_mut());
-                if let Some(change) = list.and_then(|list| list.begin_write(key, conversation)) {
-                    changes.push(change);
-                    rows.push((key, conversation));
-                }
-            }
-            if changes.is_empty() {
-                return;
-            }
-            let number = self.queues.flushes.writing.insert(rows);
+            let Some((batch, changes)) = self.next_batch(turn.shared.limits.list_rows_max) else { return };
+            let number = self.queues.flushes.writing.insert(batch);
             self.queues.flushes.writes += 1;
             turn.shared.desk.put(Purpose::List(number), Put::List { changes }, turn.effects);
         }
     }
 
+    fn next_batch(&mut self, rows_max: u64) -> Option<(Batch, Vec<ListChange>)> {
+        let Users { users, queues, .. } = self;
+        let mut begin = |(key, conversation): Place, is_retry| {
+            let list = users.get_mut(&key).and_then(|user| user.list.as_deref_mut())?;
+            list.begin_write(key, conversation, is_retry)
+        };
+        let Flushes { due, again, .. } = &mut queues.flushes;
+        if let Some(batch) = again.pop_front() {
+            let changes: Vec<_> = batch.rows.iter().filter_map(|&place| begin(place, true)).collect();
+            assert_eq!(changes.len(), batch.rows.len(), "a row whose write failed is written by nobody else");
+            return Some((batch, changes));
+        }
+        let (mut rows, mut changes) = (Vec::new(), Vec::new());
+        while (changes.len() as u64) < rows_max
+            && let Some(place) = due.pop_front()
+        {
+            if let Some(change) = begin(place, false) {
+                rows.push(place);
+                changes.push(change);
+            }
+        }
+        (!rows.is_empty()).then_some((Batch { rows, failures: 0 }, changes))
+    }
+
     /// The store answered a write of rows.
     pub fn list_stored(&mut self, turn: &mut Turn<'_>, number: u32, done: Result<(), StoreFault>) {
-        let rows = self.queues.flushes.writing.take(number).expect("a write is answered once");
+        let batch = self.queues.flushes.writing.take(number).expect("a write is answered once");
         self.queues.flushes.writes -= 1;
-        for &(key, conversation) in &rows {
+        for &(key, conversation) in &batch.rows {
             let written = self.with_list(turn, key, |list, _, _| list.written(conversation, done.is_ok()));
             match written {
                 Written::Clean { owed: true } => {
@@ -202,8 +251,78 @@ impl Users {
             }
         }
         match done {
-            Ok(()) => turn.shared.counters.list_rows_stored += rows.len() as u64,
-            Err(_) => self.queues.flushes.failed.push_back((turn.now.mono_ns + RETRY_AFTER_NS, rows)),
+            Ok(()) => turn.shared.counters.list_rows_stored += batch.rows.len() as u64,
+            Err(fault) => self.queues.flushes.try_later(turn.now.mono_ns, batch, fault),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::limits::Limits;
+    use crate::store::{Put, StoreFault};
+    use crate::users::rig::{Asked, Rig, conversation, user};
+
+    const ROWS: usize = 9;
+
+    /// The store answers everything; it cannot read one of the rows. The sizes of the writes with that one.
+    fn answer_all(rig: &mut Rig, bad: Option<usize>) -> alloc::vec::Vec<usize> {
+        let mut sizes = alloc::vec::Vec::new();
+        while let Some((_, asked)) = rig.asked.first() {
+            let rows = match asked {
+                Asked::Put(Put::List { changes }) => changes.as_slice(),
+                _ => &[],
+            };
+            let is_bad = rows.iter().any(|row| bad.is_some_and(|n| row.conversation == conversation(n)));
+            if is_bad {
+                sizes.push(rows.len());
+            }
+            rig.answer(0, is_bad.then_some(StoreFault::Unknown));
+            rig.turn(|users, turn| users.work(turn));
+        }
+        sizes
+    }
+
+    fn pass(rig: &mut Rig, bad: Option<usize>, ms: u64) -> alloc::vec::Vec<usize> {
+        let mut sizes = alloc::vec::Vec::new();
+        for _ in 0..ms / 10 {
+            rig.pass(10);
+            sizes.extend(answer_all(rig, bad));
+        }
+        sizes
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_written_keeps_back_itself_only() {
+        let mut rig = Rig::new(Limits::default(), 10_000, 1);
+        (0..ROWS).for_each(|n| rig.deliver(n, 1, &[user(n)], None));
+        assert_eq!(pass(&mut rig, Some(4), 1_400), [9, 5, 2, 1]);
+        assert_eq!(rig.announced().len(), ROWS - 1, "all others are stored");
+        (0..ROWS).for_each(|n| rig.deliver(n, 2, &[user(n)], None));
+        let sizes = pass(&mut rig, Some(4), 12_000);
+        assert!(sizes.iter().all(|&size| size == 1), "what changes is not written with it: {sizes:?}");
+        assert!((4..=6).contains(&sizes.len()), "it is tried less and less often: {sizes:?}");
+        assert_eq!(rig.announced().len(), 2 * (ROWS - 1));
+        pass(&mut rig, None, 7_000);
+        assert_eq!(rig.announced().last(), Some(&(conversation(4), 2)), "it can be read again");
+        rig.deliver(4, 3, &[user(4)], None);
+        pass(&mut rig, None, 1_100);
+        assert_eq!(rig.announced().last(), Some(&(conversation(4), 3)), "and is written as ever");
+        assert_eq!(rig.users.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_full_disk_does_not_part_rows() {
+        let mut rig = Rig::new(Limits::default(), 10_000, 1);
+        (0..ROWS).for_each(|n| rig.deliver(n, 1, &[user(n)], None));
+        rig.settle();
+        rig.pass(1_000);
+        for _ in 0..20 {
+            assert!(matches!(&rig.asked[..], [(_, Asked::Put(Put::List { changes }))] if changes.len() == ROWS));
+            rig.answer(0, Some(StoreFault::Full));
+            rig.pass(100);
+        }
+        rig.settle();
+        assert_eq!(rig.announced().len(), ROWS);
     }
 }

@@ -75,6 +75,8 @@ pub(crate) const CEILING_STEP: u64 = 1_024;
 /// One user's list.
 #[derive(Debug)]
 pub(crate) struct List {
+    /// No two stays of lists in memory have the same; rows are forgotten only between two of them.
+    stay: u64,
     numbers: Numbers,
     /// The last number that was given.
     counter: u64,
@@ -104,8 +106,10 @@ pub(crate) struct List {
 }
 
 impl List {
-    pub fn new() -> List {
+    /// A list of which nothing is known; its stay in memory gets this number.
+    pub fn new(stay: u64) -> List {
         List {
+            stay,
             numbers: Numbers::Unknown,
             counter: 0,
             ceiling: 0,
@@ -121,6 +125,11 @@ impl List {
             queued: false,
             touched: true,
         }
+    }
+
+    /// The number of its stay in memory.
+    pub fn stay(&self) -> u64 {
+        self.stay
     }
 
     /// Bytes it takes.
@@ -273,10 +282,11 @@ impl List {
         self.rows.get(&conversation).map_or(0, |row| row.last_seq)
     }
 
-    /// Begins to write a row, if it is to be written and no write of it is under way.
-    pub fn begin_write(&mut self, key: UserKey, conversation: ConversationId) -> Option<ListChange> {
+    /// Begins to write a row, if it is to be written and no write of it is under way. One whose write failed is written
+    /// when that is tried again, and not with others that are due.
+    pub fn begin_write(&mut self, key: UserKey, conversation: ConversationId, is_retry: bool) -> Option<ListChange> {
         let row = self.rows.get_mut(&conversation)?;
-        if !row.dirty || row.in_flight {
+        if !row.dirty || row.in_flight || row.failed != is_retry {
             return None;
         }
         assert!((1..=self.ceiling).contains(&row.user_seq), "numbers are stored below the durable ceiling");
@@ -289,6 +299,7 @@ impl List {
         let row = self.rows.get_mut(&conversation).expect("a row that is being written stays");
         assert!(core::mem::replace(&mut row.in_flight, false), "a write ends once");
         row.dirty |= !is_done;
+        row.failed = !is_done;
         match row {
             HeldRow { dirty: true, changed: false, .. } if is_done => Written::Again,
             row if row.is_unstored() => Written::Later,
@@ -314,8 +325,15 @@ impl List {
         }
     }
 
-    /// What the store has of a row that memory has a part of.
-    pub fn fill(&mut self, conversation: ConversationId, stored: Option<&ListRow>) {
+    /// What the store has of a row that memory has a part of, if it was asked in this stay: in another one memory may have
+    /// had more of the row, and have forgotten it since.
+    pub fn fill_in_stay(&mut self, stay: u64, conversation: ConversationId, stored: Option<&ListRow>) {
+        if self.stay == stay {
+            self.fill(conversation, stored);
+        }
+    }
+
+    fn fill(&mut self, conversation: ConversationId, stored: Option<&ListRow>) {
         let Some(row) = self.rows.get_mut(&conversation).filter(|row| !row.whole) else { return };
         row.whole = true;
         if let Some(stored) = stored {
@@ -326,8 +344,9 @@ impl List {
         }
     }
 
-    /// Forgets the rows that the store has; true when there were any.
-    pub fn trim(&mut self) -> bool {
+    /// Forgets the rows that the store has, which begins another stay; true when there were any.
+    pub fn trim(&mut self, stay: u64) -> bool {
+        self.stay = stay;
         let before = self.rows.len();
         let mut highest = 0;
         self.rows.retain(|_, row| {

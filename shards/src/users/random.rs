@@ -145,7 +145,7 @@ impl World {
     fn arrive(&mut self) {
         for entry in core::mem::take(&mut self.rig.posted) {
             match entry {
-                Entry::Announced { key, seq } => self.acknowledged(key.conversation, seq),
+                Entry::Announced { key, round } => self.acknowledged(key.conversation, round),
                 Entry::Push { connection, frame } => {
                     if let Some(client) = self.connected(connection.slot)
                         && !client.lagging

@@ -143,6 +143,7 @@ impl Rig {
 
     /// The store answers everything, and what follows from that, with everything done.
     pub fn settle(&mut self) {
+        self.pass(0);
         while !self.asked.is_empty() {
             self.answer(0, None);
             self.pass(0);
@@ -201,12 +202,13 @@ impl Rig {
             key: ConversationKey { tenant: TENANT, conversation },
             meta: meta(),
             seq,
+            round: seq,
             frame,
             users: users.iter().map(|key| key.user).collect(),
             windows: window.iter().flat_map(|&(j, l)| users.iter().map(move |key| (key.user, j, l))).collect(),
             except: None,
         };
-        self.turn(|users, turn| users.deliver(turn, &delivery));
+        self.turn(|users, turn| users.deliver(turn, delivery.into()));
     }
 
     /// A user has read up to a seq.
@@ -219,7 +221,7 @@ impl Rig {
             read: [(key.user, read_seq)].into(),
             except: None,
         };
-        self.turn(|users, turn| users.notice(turn, &notice));
+        self.turn(|users, turn| users.notice(turn, notice.into()));
     }
 
     fn message(&mut self, conversation: ConversationId, seq: u64) -> Arc<[u8]> {
@@ -240,10 +242,10 @@ impl Rig {
         self.shared.encoder.message(conversation, &message).to_shared_frame()
     }
 
-    /// The seqs that homes of conversations were told to be stored, in order.
+    /// The rounds (which are the seqs) that homes of conversations were told to be stored, in order.
     pub fn announced(&mut self) -> Vec<(ConversationId, u64)> {
         let announced = self.posted.iter().filter_map(|entry| match entry {
-            Entry::Announced { key, seq } => Some((key.conversation, *seq)),
+            Entry::Announced { key, round } => Some((key.conversation, *round)),
             _ => None,
         });
         announced.collect()

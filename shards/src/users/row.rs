@@ -24,6 +24,8 @@ pub(crate) struct HeldRow {
     pub dirty: bool,
     /// It is being written.
     pub in_flight: bool,
+    /// Its last write failed, and is tried again apart from what is due.
+    pub failed: bool,
     /// It changed since the last tick.
     pub changed: bool,
     /// A change of it waits for a number.
@@ -53,6 +55,7 @@ impl HeldRow {
             whole,
             dirty: false,
             in_flight: false,
+            failed: false,
             changed: false,
             unnumbered: false,
             owes: false,

@@ -189,14 +189,17 @@ impl Users {
     }
 
     /// What waits for credit towards a shard goes: connections that are to be ended, are; backlogs go, each in one entry.
+    /// They take at most half of the credit there is, so that sessions that do not keep up leave some for what goes there
+    /// from lists and conversations.
     pub(super) fn unblock_sessions(&mut self, turn: &mut Turn<'_>, shard: ShardId) {
-        while turn.shared.router.has_credit(shard) {
+        let credit_min = turn.shared.router.credit_left(shard) / 2;
+        while turn.shared.router.credit_left(shard) > credit_min {
             let Some((connection, violation)) = self.queues.backlogs.to_end[usize::from(shard)].pop_front() else {
                 break;
             };
             self.queues.backlogs.end(turn, Address { shard, connection }, violation);
         }
-        while turn.shared.router.has_credit(shard) {
+        while turn.shared.router.credit_left(shard) > credit_min {
             let Some((key, connection)) = self.queues.backlogs.waiting[usize::from(shard)].pop_front() else { break };
             self.with_known(turn, key, |user, _, turn| {
                 let position = user.show_position();
@@ -217,7 +220,7 @@ mod tests {
 
     use super::*;
     use crate::limits::Limits;
-    use crate::users::rig::{Rig, envelopes, user};
+    use crate::users::rig::{OTHER, Rig, envelopes, user};
 
     fn rig() -> Rig {
         Rig::new(Limits::default(), 10_000, 1)
@@ -307,6 +310,32 @@ mod tests {
         while rig.credit() {}
         rig.deliver(0, 21, &[user(0)], None);
         assert_eq!(pushed(&rig, 1)[1..], [("advanced", 1, 1), ("message", 21, 0)]);
+    }
+
+    #[test]
+    fn sessions_leave_half_of_the_credit_to_others() {
+        let mut rig = Rig::new(Limits::default(), 8, 1);
+        for n in 0..20 {
+            rig.start_session(user(n), n as u32);
+        }
+        (0..20).for_each(|n| rig.deliver(n % 4, 1, &[user(n)], None));
+        for _ in 0..5 {
+            rig.settle();
+            rig.pass(1_000);
+        }
+        assert_eq!((rig.posted.len(), rig.announced().len()), (8, 0));
+        rig.shared.router.credit(OTHER, 8);
+        rig.turn(|users, turn| users.unblock(turn, OTHER));
+        assert_eq!((rig.posted.len(), rig.announced().len()), (16, 4), "half is for what was stored");
+        rig.shared.router.credit(OTHER, 1);
+        rig.turn(|users, turn| users.unblock(turn, OTHER));
+        assert_eq!(rig.posted.len(), 17, "at least one");
+        for _ in 0..20 {
+            let taken = 8 - rig.shared.router.credit_left(OTHER);
+            rig.shared.router.credit(OTHER, taken);
+            rig.turn(|users, turn| users.unblock(turn, OTHER));
+        }
+        assert!((0..20).all(|connection| !pushed(&rig, connection).is_empty()), "nobody waits for ever");
     }
 
     #[test]

@@ -3,6 +3,10 @@
 //! Position and unstored changes are taken from memory before the store is asked, so that whatever the answer lacks has a
 //! number above the position it brings its client to. A row whose number rises between two pages is not lost either: its
 //! new number lies above the position of the first page.
+//!
+//! A page begins below the lowest number of the one before, so that no two rows of a user may share one: each change gets
+//! the next number of its list's counter, a number goes on to a later change only of the same row, nothing is given above
+//! the durable ceiling, and a list that is taken up again begins there. The store takes the highest number of a row.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -27,6 +31,8 @@ pub(crate) struct SyncAsked {
     reply: Reply,
     request: u32,
     key: UserKey,
+    /// The stay of the list in which the store was asked.
+    stay: u64,
     /// What the client has.
     from: u64,
     /// What the answer brings it to.
@@ -110,7 +116,8 @@ impl Users {
             return turn.refuse(reply, ErrorCode::Busy);
         }
         turn.shared.counters.resyncs += u64::from(resync);
-        let asked = SyncAsked { reply, request, key, from, to, rows_max, resync, page, looking: None };
+        let stay = list.stay();
+        let asked = SyncAsked { reply, request, key, stay, from, to, rows_max, resync, page, looking: None };
         if is_here {
             turn.shared.counters.syncs_from_memory += 1;
             return complete(turn, asked);
@@ -126,13 +133,13 @@ impl Users {
         match (asked.looking.take(), loaded) {
             (None, Ok(Loaded::List(rows, more))) => {
                 if let Some(list) = list {
-                    rows.iter().for_each(|row| list.fill(row.conversation, Some(row)));
+                    rows.iter().for_each(|row| list.fill_in_stay(asked.stay, row.conversation, Some(row)));
                 }
                 merge(&mut asked, rows, more);
             }
             (Some(conversation), Ok(Loaded::ListRow(stored))) => {
                 if let Some(list) = list {
-                    list.fill(conversation, stored.as_deref());
+                    list.fill_in_stay(asked.stay, conversation, stored.as_deref());
                 }
                 let shown = asked.page.rows.iter_mut().find(|row| row.conversation == conversation);
                 if let (Some(shown), Some(stored)) = (shown, stored) {

@@ -7,10 +7,10 @@ use trunkline_wire::ids::DeviceId;
 use trunkline_wire::message::ErrorCode;
 
 use super::list::CEILING_STEP;
-use super::rig::{Rig, Row, conversation, user};
+use super::rig::{Asked, Rig, Row, conversation, user};
 use crate::entry::{Entry, HomeAnswer, HomeRequest};
 use crate::limits::Limits;
-use crate::store::StoreFault;
+use crate::store::{Loaded, StoreFault};
 
 fn rig() -> Rig {
     Rig::new(Limits::default(), 10_000, 1)
@@ -166,6 +166,53 @@ fn what_is_read_changes_a_row_that_memory_does_not_have() {
     rig.settle();
     let stored = &rig.store.rows[&(user(0), conversation(0))];
     assert_eq!((stored.read_seq, stored.last_seq, stored.joined_seq), (8, 9, 4));
+}
+
+/// While the store is asked, the list goes from memory, its row changes, and a part of it comes back.
+#[test]
+fn a_late_page_does_not_fill_a_later_stay() {
+    for is_trimmed in [false, true] {
+        let mut rig = rig();
+        let evict = |rig: &mut Rig| {
+            rig.pass(1_000);
+            let lists = |asked: &(_, Asked)| matches!(asked.1, Asked::Put(_) | Asked::Load(Loaded::Ceiling(_)));
+            while let Some(index) = rig.asked.iter().position(lists) {
+                rig.answer(index, None);
+                rig.pass(1_000);
+            }
+            rig.shared.limits.cache_bytes_max = 1;
+            rig.pass(0);
+            rig.shared.limits.cache_bytes_max = 1 << 30;
+        };
+        if is_trimmed {
+            rig.start_session(user(0), 1);
+        }
+        rig.deliver(0, 1, &[user(0)], None);
+        evict(&mut rig);
+        rig.sync(user(0), 1, Some(0), 0, 10);
+        if !is_trimmed {
+            rig.answer(0, None);
+        }
+        assert!(matches!(&rig.asked[..], [(_, Asked::Load(Loaded::List(rows, false)))] if rows.len() == 1));
+        rig.deliver(0, 2, &[user(0)], None);
+        evict(&mut rig);
+        rig.read(0, user(0), 1);
+        rig.pass(0);
+        while rig.asked.len() > 1 {
+            rig.answer(1, None);
+        }
+        rig.answer(0, None);
+        rig.pass(0);
+        rig.settle();
+        assert_eq!(rig.take_synced(1).rows, [row(0, 1, 1)], "what was there when it was asked");
+        rig.sync(user(0), 2, Some(2 * CEILING_STEP), 0, 10);
+        rig.settle();
+        let to = rig.take_synced(2).to;
+        rig.sync(user(0), 3, Some(to - 1), 0, 10);
+        rig.settle();
+        let rows = rig.take_synced(3).rows;
+        assert_eq!((rows[0].last_seq, rows[0].read_seq), (2, 1), "trimmed: {is_trimmed}");
+    }
 }
 
 /// Pages of two: rows 0 to 4 are in the store, then memory changes some without having stored them.

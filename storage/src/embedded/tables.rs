@@ -1,5 +1,8 @@
 //! The tables in fjall: which there are, how they are read at one moment, and how a group becomes one batch.
 
+#[cfg(test)]
+mod damage;
+
 use std::path::Path;
 
 use fjall::config::CompressionPolicy;
@@ -17,7 +20,7 @@ use super::codec::{self, Group, Identity};
 use super::{keys, list_codec};
 use crate::limits::{JOURNAL_BYTES_MAX, MEMTABLE_BYTES_MAX};
 use crate::plan::{Change, ListChanged};
-use crate::reads::{Checkpoint, Reads, slot_of};
+use crate::reads::{Checkpoint, ReadFault, Reads, slot_of};
 
 /// One less than what a commit is stopped for: at most one memtable is sealed per commit.
 const SEALED_MEMTABLES_MAX: usize = 3;
@@ -209,11 +212,25 @@ pub(crate) struct View<'a> {
     snapshot: Snapshot,
 }
 
-/// What cannot be read or decoded is named in the log and unknown to the caller.
-fn unreadable(table: &Keyspace, key: &[u8], reason: &dyn std::fmt::Display) -> StoreFault {
+/// What cannot be read or decoded is named in the log.
+fn say(table: &Keyspace, key: &[u8], reason: &dyn std::fmt::Display) {
     let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
     log::error!("table {}, key {key}: {reason}; check the disk (dmesg, smartctl)", &**table.name());
-    StoreFault::Unknown
+}
+
+/// A read failed, or came to a block that is damaged: the database has checksums of its own.
+fn unreadable(table: &Keyspace, key: &[u8], error: &fjall::Error) -> ReadFault {
+    say(table, key, error);
+    match error {
+        fjall::Error::Storage(fjall::LsmError::Io(_)) => ReadFault::Failed,
+        fjall::Error::Storage(_) | fjall::Error::Decompress(_) => ReadFault::Damaged,
+        _ => ReadFault::Failed,
+    }
+}
+
+fn damaged(table: &Keyspace, key: &[u8]) -> ReadFault {
+    say(table, key, &"the value is damaged");
+    ReadFault::Damaged
 }
 
 /// What a scan came to. The outer error ends it; the inner one is of a value that does not decode.
@@ -221,9 +238,9 @@ fn decode_found<T>(
     table: &Keyspace,
     guard: Guard,
     decode: impl FnOnce(&[u8], &[u8]) -> Option<T>,
-) -> Result<Result<T, StoreFault>, StoreFault> {
+) -> Result<Result<T, ReadFault>, ReadFault> {
     let (key, value) = guard.into_inner().map_err(|error| unreadable(table, &[], &error))?;
-    Ok(decode(&key, &value).ok_or_else(|| unreadable(table, &key, &"the value is damaged")))
+    Ok(decode(&key, &value).ok_or_else(|| damaged(table, &key)))
 }
 
 /// The same without what does not decode: it hides nothing behind it (REL-10).
@@ -232,7 +249,8 @@ fn decodable<T>(
     guard: Guard,
     decode: impl FnOnce(&[u8], &[u8]) -> Option<T>,
 ) -> Option<Result<T, StoreFault>> {
-    decode_found(table, guard, decode).map(Result::ok).transpose()
+    let found = decode_found(table, guard, decode).map_err(StoreFault::from);
+    found.map(Result::ok).transpose()
 }
 
 impl View<'_> {
@@ -246,17 +264,36 @@ impl View<'_> {
         self.get(&self.tables.store, keys::IDENTITY, codec::decode_identity)
     }
 
+    fn find<T>(
+        &self,
+        table: &Keyspace,
+        key: &[u8],
+        decode: impl FnOnce(&[u8], &[u8]) -> Option<T>,
+    ) -> Result<Option<T>, ReadFault> {
+        let value: Option<UserValue> = self.snapshot.get(table, key).map_err(|error| unreadable(table, key, &error))?;
+        value.map(|value| decode(key, &value).ok_or_else(|| damaged(table, key))).transpose()
+    }
+
     fn get<T>(
         &self,
         table: &Keyspace,
         key: &[u8],
         decode: impl FnOnce(&[u8], &[u8]) -> Option<T>,
     ) -> Result<Option<T>, StoreFault> {
-        let value: Option<UserValue> = self.snapshot.get(table, key).map_err(|error| unreadable(table, key, &error))?;
-        let Some(value) = value else { return Ok(None) };
-        match decode(key, &value) {
-            None => Err(unreadable(table, key, &"the value is damaged")),
-            decoded => Ok(decoded),
+        Ok(self.find(table, key, decode)?)
+    }
+
+    /// The same, with something that stands for a damaged value.
+    fn get_or<T>(
+        &self,
+        table: &Keyspace,
+        key: &[u8],
+        decode: impl FnOnce(&[u8], &[u8]) -> Option<T>,
+        of_damaged: Option<T>,
+    ) -> Result<Option<T>, StoreFault> {
+        match self.find(table, key, decode) {
+            Err(ReadFault::Damaged) => Ok(of_damaged),
+            found => Ok(found?),
         }
     }
 
@@ -266,7 +303,7 @@ impl View<'_> {
     }
 
     fn row(&self, guard: Guard) -> Result<Row, StoreFault> {
-        decode_found(&self.tables.messages, guard, codec::decode_row)?
+        Ok(decode_found(&self.tables.messages, guard, codec::decode_row)??)
     }
 }
 
@@ -295,7 +332,7 @@ impl Reads for View<'_> {
             return Ok(0);
         };
         let last = last.key().map_err(|error| unreadable(table, &prefix, &error))?;
-        keys::row_seq(&last).ok_or_else(|| unreadable(table, &last, &"the key is damaged"))
+        keys::row_seq(&last).ok_or_else(|| damaged(table, &last).into())
     }
 
     fn user(&self, key: UserKey) -> Result<Option<UserRow>, StoreFault> {
@@ -312,18 +349,21 @@ impl Reads for View<'_> {
         user: UserId,
         device: DeviceId,
     ) -> Result<Option<DeviceReceipt>, StoreFault> {
-        self.get(&self.tables.receipts, &keys::receipt(key, user, device), list_codec::decode_receipt)
+        self.get_or(&self.tables.receipts, &keys::receipt(key, user, device), list_codec::decode_receipt, None)
     }
 
     fn receipts(&self, key: ConversationKey) -> impl Iterator<Item = Result<DeviceReceipt, StoreFault>> {
         let table = &self.tables.receipts;
         let first = keys::receipt(key, UserId(0), DeviceId(0));
         let found = self.range(table, &first, &keys::receipt(key, UserId(u64::MAX), DeviceId(u32::MAX)));
-        found.map(|guard| decode_found(table, guard, list_codec::decode_receipt)?)
+        let found = found.map(|guard| decode_found(table, guard, list_codec::decode_receipt));
+        // What lies behind a damaged block cannot be reached by this scan, and may be of many conversations.
+        let found = found.take_while(|found| !matches!(found, Err(ReadFault::Damaged)));
+        found.filter_map(|found| found.map(Result::ok).map_err(StoreFault::from).transpose())
     }
 
     fn mark(&self, key: ConversationKey) -> Result<Option<u64>, StoreFault> {
-        self.get(&self.tables.unannounced, &keys::mark(slot_of(key), key), list_codec::decode_number)
+        self.get_or(&self.tables.unannounced, &keys::mark(slot_of(key), key), list_codec::decode_number, Some(0))
     }
 
     fn marks(
@@ -342,8 +382,8 @@ impl Reads for View<'_> {
         keys.filter(move |key| after.is_none() || *key != after.ok_or(StoreFault::Unknown))
     }
 
-    fn list_row(&self, key: UserKey, conversation: ConversationId) -> Result<Option<ListRow>, StoreFault> {
-        self.get(&self.tables.lists, &keys::list_row(key, conversation), list_codec::decode_list_row)
+    fn list_row(&self, key: UserKey, conversation: ConversationId) -> Result<Option<ListRow>, ReadFault> {
+        self.find(&self.tables.lists, &keys::list_row(key, conversation), list_codec::decode_list_row)
     }
 
     fn list_down(
@@ -363,6 +403,6 @@ impl Reads for View<'_> {
     }
 
     fn position(&self, key: UserKey, device: DeviceId) -> Result<Option<u64>, StoreFault> {
-        self.get(&self.tables.positions, &keys::device(key, device), list_codec::decode_number)
+        self.get_or(&self.tables.positions, &keys::device(key, device), list_codec::decode_number, Some(0))
     }
 }
