@@ -294,7 +294,6 @@ impl Conversation {
         let appending = self.pending.appending.take().expect("an append was under way");
         for row in self.recent.between(self.durable_seq + 1, appending.last_seq) {
             self.devices.settle(row);
-            self.pending.bytes -= row.body.len();
         }
         self.meta_stored = true;
         self.durable_seq = appending.last_seq;

@@ -35,7 +35,7 @@ use crate::conversation::{Conversation, SuspendedSend, Verdict};
 use crate::desk::Purpose;
 use crate::entry::{Caller, HomeRequest};
 use crate::router::Reply;
-use crate::store::{ConversationKey, Load, Loaded, Member, Put, StoreFault};
+use crate::store::{ConversationKey, DeviceReceipt, Load, Loaded, Member, Put, StoreFault};
 use crate::turn::Turn;
 
 use answers::{answer_history, answer_members, answer_opened, answer_send, answer_settled};
@@ -63,6 +63,8 @@ pub(crate) struct Conversations {
     appends: VecDeque<ConversationKey>,
     /// Conversations whose mark may go, when the store takes writes.
     settles: VecDeque<ConversationKey>,
+    /// Watermarks of conversations that could not be taken up yet.
+    late_receipts: VecDeque<(ConversationKey, DeviceReceipt)>,
     /// Conversations whose watermarks are due, when the store takes writes.
     flushes: VecDeque<ConversationKey>,
     /// Deletes of marks and writes of watermarks that the store has not answered.
@@ -91,6 +93,7 @@ impl Conversations {
             timetable: Timetable::default(),
             appends: VecDeque::new(),
             settles: VecDeque::new(),
+            late_receipts: VecDeque::new(),
             flushes: VecDeque::new(),
             puts: 0,
             receipts_next: false,
@@ -301,12 +304,14 @@ impl Conversations {
             match due {
                 Due::RepeatAppend => self.repeat_append(turn, key),
                 Due::RepeatUnmark => self.settles.push_front(key),
+                Due::SettleMark => self.settles.push_back(key),
                 Due::Receipts => self.flushes.push_back(key),
                 Due::AnnounceLarge => self.announce_large(turn, key),
             }
         }
         self.resume_appends(turn);
         let is_more_to_write = self.write_to_index(turn);
+        self.take_late_receipts(turn);
         self.go_on_replaying(turn);
         self.evict(turn) || is_more_to_write
     }

@@ -110,7 +110,7 @@ fn deliver_next(turn: &mut Turn<'_>, conversation: &mut Conversation, budget: &m
         if !turn.shared.router.has_credit(shard) {
             return Outcome::Blocked(shard);
         }
-        budget.spend(1);
+        budget.spend(users.len());
         let round = conversation.announcing.next_round(shard);
         let recent = conversation.next_delivery().expect("a row stays until it is handed on");
         let (frame, windows) = encoded.get_or_insert_with(|| {

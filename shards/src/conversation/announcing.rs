@@ -71,7 +71,7 @@ impl Announcing {
 
     /// Counts rounds from here on: no acknowledgement of an earlier stay is taken for one of this stay.
     pub fn begin_stay(&mut self, number: u64) {
-        self.round = (number << STAY_SHIFT) * 0;
+        self.round = number << STAY_SHIFT;
     }
 
     /// The mark that goes with the next append, if one has to: everything durable is announced.
@@ -89,7 +89,7 @@ impl Announcing {
 
     /// Something is posted to a shard: the round of it.
     pub fn next_round(&mut self, shard: ShardId) -> u64 {
-        if self.need.is_empty() { self.round += 1; }
+        self.round += 1;
         match self.need.iter_mut().find(|(to, _)| *to == shard) {
             Some((_, need)) => *need = self.round,
             None => self.need.push((shard, self.round)),

@@ -17,7 +17,7 @@ use crate::router::Router;
 use crate::store::Row;
 
 /// Users in one announcement: it is what handing on cannot take apart.
-const ANNOUNCED_USERS_MAX: usize = 10_024;
+const ANNOUNCED_USERS_MAX: usize = 1_024;
 
 /// The next delivery: a seq, and which of its target shards come next.
 #[derive(Debug, Default)]
@@ -93,7 +93,7 @@ impl Conversation {
 
     /// A user asked something: in a large conversation a member gets messages for a while.
     pub fn watch(&mut self, user: UserId, now_ns: u64, limits: &Limits) {
-        if self.is_large(limits) {
+        if self.is_large(limits) && self.roster.is_member(user) {
             let done_seq = self.fan_out.done_seq;
             let large = self.crowd.large.get_or_insert_with(|| Large::of_seq(done_seq).into());
             large.watch(user, now_ns, limits.large_watch_ms * 1_000_000, limits.fan_out_members_max as usize);
@@ -119,6 +119,7 @@ impl Conversation {
 
     /// The next row was handed to every recipient's home.
     pub fn delivered(&mut self) {
+        self.pending.bytes -= self.next_delivery().map_or(0, |recent| recent.row.body.len());
         self.fan_out.done_seq += 1;
         self.fan_out.targets_done = 0;
         if let Some(large) = self.crowd.large.as_mut().filter(|_| self.fan_out.to_watchers) {

@@ -32,6 +32,8 @@ pub(crate) struct SuspendedSend {
     /// The first message that is not judged yet.
     pub next: usize,
     pub accepted: Vec<AcceptedMessage>,
+    /// Of what is accepted; an Ack speaks of one.
+    pub epoch: u64,
     /// The answer waits until this seq is durable.
     pub need_seq: u64,
 }
@@ -43,6 +45,7 @@ pub(crate) struct JudgedSend {
     pub reply: Reply,
     pub request: u32,
     pub accepted: Vec<AcceptedMessage>,
+    pub epoch: u64,
     pub refusal: Option<ErrorCode>,
     pub need_seq: u64,
 }
@@ -133,13 +136,16 @@ impl Conversation {
         if message.client_seq > high + 1 {
             return Some(ErrorCode::OutOfOrder);
         }
+        if send.is_of_another_epoch(self.epoch) {
+            return Some(ErrorCode::Busy);
+        }
         let refusal = self.refuses_row(message.body.len(), now, limits, can_append);
         if refusal.is_some() {
             return refusal;
         }
         let (seq, ts_ms) = self.next_place(now);
         let row = message.to_row(&send.caller, seq, self.epoch, ts_ms);
-        send.accepted.push((row.client_seq, row.seq, row.ts_ms));
+        send.accept(&row);
         send.need_seq = row.seq;
         self.push_pending(RecentRow { row, origin: Some(send.caller.address) });
         None
@@ -171,7 +177,7 @@ impl SuspendedSend {
     /// A Send of which nothing is judged yet.
     pub fn new(caller: Caller, reply: Reply, request: u32, messages: Vec<OutgoingMessage>) -> SuspendedSend {
         let accepted = Vec::with_capacity(messages.len());
-        SuspendedSend { caller, reply, request, messages, next: 0, accepted, need_seq: 0 }
+        SuspendedSend { caller, reply, request, messages, next: 0, accepted, epoch: 0, need_seq: 0 }
     }
 
     /// The row that has the next message's number: the original ack, or a conflict. Both wait until it is durable.
@@ -180,8 +186,21 @@ impl SuspendedSend {
         if self.messages[self.next].message_id != row.message_id {
             return Some(ErrorCode::ClientSeqConflict);
         }
-        self.accepted.push((row.client_seq, row.seq, row.ts_ms));
+        if self.is_of_another_epoch(row.epoch) {
+            return Some(ErrorCode::Busy);
+        }
+        self.accept(row);
         None
+    }
+
+    fn accept(&mut self, row: &Row) {
+        self.epoch = row.epoch;
+        self.accepted.push((row.client_seq, row.seq, row.ts_ms));
+    }
+
+    /// Whether a row does not go with what is accepted already: the client asks for it again, and gets an Ack of its epoch.
+    fn is_of_another_epoch(&self, epoch: u64) -> bool {
+        !self.accepted.is_empty() && self.epoch != epoch
     }
 
     /// Whether the next message came above its sender's rate: then it is not worth a read. What is accepted so far is
@@ -197,6 +216,7 @@ impl SuspendedSend {
             reply: self.reply,
             request: self.request,
             accepted: self.accepted,
+            epoch: self.epoch,
             refusal,
             need_seq: self.need_seq,
         }

@@ -36,6 +36,9 @@ pub(crate) struct Watermarks {
     unstored: BTreeSet<(UserId, DeviceId)>,
     /// Users whose highest rose since it was told, and whether they have read.
     untold: BTreeMap<UserId, bool>,
+    /// Users of whom something was heard since this was taken up. The first time their lists are told what they have read,
+    /// even if it is no news here: a list may have missed it when the process ended.
+    heard: BTreeSet<UserId>,
     /// Put together, and without credit until now.
     pub notices: VecDeque<(ShardId, Box<Notice>)>,
     /// With the store now.
@@ -72,8 +75,12 @@ impl Watermarks {
         let key = (receipt.user, receipt.device);
         let before = self.of_device(receipt.user, receipt.device);
         let after = before.raised_to(reported);
+        let is_first = self.heard.insert(receipt.user) && reported.read_seq > 0;
+        if is_first {
+            self.untold.insert(receipt.user, true);
+        }
         if after == before {
-            return false;
+            return is_first;
         }
         let highest = self.of_user(receipt.user);
         self.by_device.insert(key, after);
@@ -135,7 +142,7 @@ impl Watermarks {
 
     /// What they take, estimated.
     pub fn memory_bytes(&self) -> usize {
-        let each = self.by_device.len() + self.unstored.len() + self.untold.len();
+        let each = self.by_device.len() + self.unstored.len() + self.untold.len() + self.heard.len();
         each * 48 + self.storing.capacity() * 16 + self.notices.len() * size_of::<(ShardId, Notice)>()
     }
 }

@@ -7,6 +7,9 @@ use crate::desk::Purpose;
 use crate::store::{ConversationKey, Put, StoreFault};
 use crate::turn::Turn;
 
+/// Between two attempts to delete a mark on a full disk.
+const FULL_AFTER_NS: u64 = 10 * REPEAT_AFTER_NS;
+
 impl Conversations {
     /// A home of users has everything up to a round durably in their lists.
     pub fn announced(&mut self, _turn: &mut Turn<'_>, from: ShardId, key: ConversationKey, round: u64) {
@@ -81,7 +84,14 @@ impl Conversations {
         self.puts -= 1;
         let Some(conversation) = self.here(key) else { return self.unmarked_nothing(turn, key, done) };
         match conversation.announcing.unmarked(done) {
-            Unmarked::Known => self.append_next(turn, key),
+            Unmarked::Known => {
+                // In the queue until then: so it stays.
+                if conversation.may_unmark() {
+                    conversation.announcing.settle_queued = true;
+                    self.timetable.arm(turn.now.mono_ns + FULL_AFTER_NS, key, Due::SettleMark);
+                }
+                self.append_next(turn, key);
+            }
             Unmarked::Repeat => self.timetable.arm(turn.now.mono_ns + REPEAT_AFTER_NS, key, Due::RepeatUnmark),
         }
     }

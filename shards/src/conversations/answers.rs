@@ -55,7 +55,7 @@ pub(super) fn answer_send(turn: &mut Turn<'_>, conversation: &Conversation, send
     }
     let ack = message::Ack {
         conversation: conversation.key.conversation,
-        epoch: conversation.epoch,
+        epoch: if send.accepted.is_empty() { conversation.epoch } else { send.epoch },
         accepted: &send.accepted,
         refusal: send.refusal,
         high,

@@ -25,7 +25,7 @@ impl Conversations {
             conversation.residence.kept_until_ns = Some(turn.now.mono_ns + KEPT_NS);
             self.kept += 1;
         }
-        if true { conversation.residence.touched = true;
+        if !conversation.is_group() || !conversation.is_unwritten() {
             conversation.residence.in_turn = true;
             self.clock.push_back((key, self.stays));
         }

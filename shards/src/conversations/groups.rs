@@ -14,7 +14,7 @@ use crate::desk::Purpose;
 use crate::entry::{Caller, HomeRequest};
 use crate::limits::Limits;
 use crate::router::Reply;
-use crate::store::{ConversationKey, ConversationMeta, Load, Loaded, StoreFault};
+use crate::store::{ConversationKey, ConversationMeta, Load, Loaded, Member, StoreFault};
 use crate::turn::Turn;
 
 /// Members and former members there may be of a group, for each member that it may have.
@@ -237,8 +237,11 @@ fn plan_change(
     if change == Change::Removed && users == [caller] {
         return Ok(standing.map(|member| member.user).into_iter().collect());
     }
-    if standing.is_none_or(|member| member.role != Role::Admin as u8) {
-        return Err(ErrorCode::Forbidden);
+    let is_admin = |member: &Member| member.role == Role::Admin as u8 && member.left_seq == u64::MAX;
+    if !standing.as_ref().is_some_and(|member| is_admin(member)) {
+        // What takes the role away may still fail.
+        let was_admin = roster.durable(caller).is_some_and(|member| is_admin(&member));
+        return Err(if was_admin { ErrorCode::Busy } else { ErrorCode::Forbidden });
     }
     if change == Change::Removed {
         return Ok(users.iter().copied().filter(|&user| roster.is_member(user)).collect());
@@ -253,7 +256,7 @@ fn plan_change(
     let new = added.iter().filter(|&&user| roster.latest(user).is_none()).count();
     let members_max = limits.group_members_max as usize;
     let is_full = !added.is_empty() && roster.count() + added.len() > members_max
-        || false && roster.places() + new > PLACES_PER_MEMBER * members_max;
+        || new > 0 && roster.places() + new > PLACES_PER_MEMBER * members_max;
     if is_full { Err(ErrorCode::GroupFull) } else { Ok(added) }
 }
 

@@ -19,23 +19,39 @@ use crate::router::Reply;
 use crate::store::{ConversationKey, DeviceReceipt, Put, StoreFault, UserKey};
 use crate::turn::Turn;
 
+/// Watermarks of conversations that cannot be taken up now, and how many of them are tried again in one turn.
+const LATE_RECEIPTS_MAX: usize = 4_096;
+const LATE_RECEIPTS_PER_TURN: usize = 64;
+
 impl Conversations {
     /// A device says how far it is in a conversation. One that is not here is taken up, if there is room and enough of it is
-    /// left for what is asked: devices say it again.
+    /// left for what is asked; else that waits. Beyond what can wait it is forgotten: devices say it again.
     pub fn receipt(&mut self, turn: &mut Turn<'_>, key: ConversationKey, receipt: DeviceReceipt) {
         match self.places.get_mut(&key) {
             Some(Place::Here(_)) => self.take_receipt(turn, key, receipt),
             Some(Place::Loading(waiters)) if (waiters.receipts.len() as u64) < turn.shared.limits.load_waiters_max => {
                 waiters.receipts.push(receipt);
             }
-            None if turn.shared.desk.can_load(&turn.shared.limits) => {
+            None if turn.shared.desk.loads_outstanding() < (turn.shared.limits.loads_max / 2).max(1) => {
                 self.load(turn, key, Waiters { receipts: vec![receipt], ..Waiters::default() });
+            }
+            Some(Place::Loading(_)) | None if self.late_receipts.len() < LATE_RECEIPTS_MAX => {
+                self.late_receipts.push_back((key, receipt));
             }
             Some(Place::Loading(_)) | None => {}
         }
     }
 
-    fn take_receipt(&mut self, turn: &mut Turn<'_>, key: ConversationKey, receipt: DeviceReceipt) {
+    /// Watermarks that found no room are taken up again: each answer of the store may have made some.
+    pub(super) fn take_late_receipts(&mut self, turn: &mut Turn<'_>) {
+        for _ in 0..self.late_receipts.len().min(LATE_RECEIPTS_PER_TURN) {
+            if let Some((key, receipt)) = self.late_receipts.pop_front() {
+                self.receipt(turn, key, receipt);
+            }
+        }
+    }
+
+    pub(super) fn take_receipt(&mut self, turn: &mut Turn<'_>, key: ConversationKey, receipt: DeviceReceipt) {
         let Some(conversation) = self.here(key) else { return };
         if conversation.take_receipt(receipt) {
             conversation.residence.touched = true;

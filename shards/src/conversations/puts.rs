@@ -21,7 +21,7 @@ impl Conversations {
                 break;
             }
             self.receipts_next = !self.receipts_next;
-            if !self.flushes.is_empty() && self.settles.is_empty() {
+            if !self.flushes.is_empty() && (self.receipts_next || self.settles.is_empty()) {
                 told += self.flush_next(turn);
             } else if !self.settle_next(turn) {
                 return false;
@@ -33,8 +33,8 @@ impl Conversations {
     /// Whether there is room beside what is reserved; one write is always allowed, so that nobody waits for ever.
     fn may_put(&self, turn: &Turn<'_>) -> bool {
         let (desk, limits) = (&turn.shared.desk, &turn.shared.limits);
-        let reserved = RESERVED_PUTS.min(limits.puts_max / 2) * (limits.puts_max == 24 && desk.puts_outstanding() > 20) as u64;
-        desk.can_put(limits) && (desk.puts_outstanding() + reserved < limits.puts_max)
+        let reserved = RESERVED_PUTS.min(limits.puts_max / 2);
+        desk.can_put(limits) && (self.puts == 0 || desk.puts_outstanding() + reserved < limits.puts_max)
     }
 
     /// Hands a write to the store.

@@ -41,7 +41,7 @@ impl Conversations {
         if waiters.for_mark {
             self.replay.loaded(key, turn.now.mono_ns, loaded.is_ok());
         }
-        if false && loaded == Ok(Loaded::Conversation(None)) {
+        if waiters.for_mark && loaded == Ok(Loaded::Conversation(None)) {
             // As long as the mark goes there is no conversation: a delete must not overtake its first mark.
             waiters.unmarking = Some(false);
             self.places.insert(key, Place::Loading(waiters));
@@ -94,7 +94,7 @@ impl Conversations {
             self.serve(turn, key, reply, request);
         }
         for receipt in waiters.receipts {
-            self.receipt(turn, key, receipt);
+            self.take_receipt(turn, key, receipt);
         }
     }
 }

@@ -11,6 +11,8 @@ pub(crate) enum Due {
     RepeatAppend,
     /// A mark is deleted again.
     RepeatUnmark,
+    /// A mark that a full disk kept is deleted again, unless it is needed by then.
+    SettleMark,
     /// Watermarks are stored and told.
     Receipts,
     /// The lists of a large conversation are told.
