@@ -7,8 +7,6 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use trunkline_wire::ids::UserId;
-
 use crate::contract::ShardId;
 use crate::conversation::Conversation;
 use crate::conversation::announcing::Announcement;
@@ -102,7 +100,7 @@ fn announce_next(
 
 /// The next row to its recipients' homes, as far as there is credit and the budget goes.
 fn deliver_next(turn: &mut Turn<'_>, conversation: &mut Conversation, budget: &mut Budget) -> Outcome {
-    let mut encoded: Option<(Arc<[u8]>, Vec<(UserId, u64, u64)>)> = None;
+    let mut encoded: Option<(Arc<[u8]>, Vec<_>)> = None;
     while let Some((shard, users)) = conversation.next_target() {
         if budget.0 == 0 {
             return Outcome::Paused;
@@ -117,7 +115,7 @@ fn deliver_next(turn: &mut Turn<'_>, conversation: &mut Conversation, budget: &m
             let message = turn.shared.encoder.message(conversation.key.conversation, &fields_of(&recent.row));
             (message.to_shared_frame(), conversation.windows_changed_by(&recent.row))
         });
-        let is_there = |window: &&(UserId, u64, u64)| users.binary_search(&window.0).is_ok();
+        let is_there = |window: &&(_, u64, u64)| users.binary_search(&window.0).is_ok();
         let delivery = Delivery {
             key: conversation.key,
             meta: conversation.meta.clone(),
