@@ -78,6 +78,8 @@ pub struct Faults {
     pub clock_jump: usize,
     /// The server drains and is started anew.
     pub drain: usize,
+    /// The server is started from a backup of what it has: another incarnation.
+    pub restore: usize,
 }
 
 /// One world.
@@ -95,6 +97,10 @@ pub struct Options {
     pub steps: usize,
     /// Texts that all clients together send.
     pub texts: usize,
+    /// Groups that are made.
+    pub groups: usize,
+    /// Changes of members that are asked for.
+    pub changes: usize,
     /// Most bytes of a text.
     pub text_bytes_max: usize,
     /// What the store promises.
@@ -125,6 +131,7 @@ impl Options {
             unknown_percent: on(50, 10),
             clock_jump: on(50, 10),
             drain: on(25, 3),
+            restore: on(20, 2),
         };
         let profile = if dice.percent(50) { Profile::Embedded } else { Profile::Partition };
         let unknown_percent = if profile == Profile::Partition { faults.unknown_percent } else { 0 };
@@ -133,11 +140,14 @@ impl Options {
         let segments: &[usize] = if text_bytes_max > 400 { &[1_500, 70_000] } else { &[1, 7, 64, 1_500, 70_000] };
         Options {
             shards: dice.between(1, 4) as u16,
-            users: dice.between(2, 5),
-            persons_per_user: dice.between(1, 3),
-            tabs: dice.between(1, 3),
-            steps: dice.between(10_000, 30_000),
-            texts: dice.between(100, 800),
+            users: dice.between(2, 6),
+            persons_per_user: dice.between(1, 4),
+            tabs: dice.between(1, 2),
+            steps: dice.between(16_000, 44_000),
+            // Now and then enough for a user's numbers to reach their ceiling.
+            texts: if dice.percent(15) { dice.between(2_000, 3_000) } else { dice.between(100, 800) },
+            groups: *dice.pick(&[0, 1, 2, 4]).unwrap_or(&1),
+            changes: dice.between(0, 150),
             text_bytes_max,
             profile,
             limits: limits(&mut dice, tiny),
@@ -163,7 +173,41 @@ fn limits(dice: &mut Dice, tiny: bool) -> Limits {
         limits.checkpoint_rows = 5;
         limits.repeat_rows_max = 12;
         limits.sessions_per_device_max = 2;
-        limits.outbox_bytes_max = 80_000;
+        limits.list_rows_max = 2;
     }
+    cadence(dice, &mut limits);
+    sizes(dice, &mut limits);
     limits
+}
+
+/// How often what is coalesced goes out.
+fn cadence(dice: &mut Dice, limits: &mut Limits) {
+    let every = |dice: &mut Dice| *dice.pick(&[1, 5, 50, 1_000]).unwrap_or(&1_000);
+    limits.list_every_ms = every(dice);
+    limits.receipts_every_ms = every(dice);
+    limits.large_announce_ms = *dice.pick(&[10, 200, 5_000]).unwrap_or(&200);
+    limits.large_watch_ms = *dice.pick(&[10, 1_000, 120_000]).unwrap_or(&1_000);
+    limits.typing_ms = *dice.pick(&[100, 5_000]).unwrap_or(&5_000);
+    limits.heartbeat_ms = *dice.pick(&[5_000, 30_000]).unwrap_or(&30_000);
+    limits.outbox_stalled_ms = *dice.pick(&[5_000, 60_000, 60_000]).unwrap_or(&60_000);
+}
+
+/// Bounds that are reached often: memory of about four entries, outboxes of a few messages, conversations too large for
+/// frames to everyone.
+fn sizes(dice: &mut Dice, limits: &mut Limits) {
+    if dice.percent(50) {
+        limits.cache_bytes_max = dice.between(1_000, 5_000) as u64;
+    }
+    if dice.percent(50) {
+        limits.outbox_bytes_max = *dice.pick(&[1_024, 4_096, 80_000]).unwrap_or(&4_096);
+    }
+    if dice.percent(30) {
+        limits.fan_out_members_max = dice.between(2, 3) as u64;
+    }
+    if dice.percent(30) {
+        limits.notice_members_max = dice.between(2, 3) as u64;
+    }
+    if dice.percent(30) {
+        limits.group_members_max = dice.between(2, 4) as u64;
+    }
 }

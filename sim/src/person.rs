@@ -1,46 +1,25 @@
-//! One client process: the real SDK core over WebSocket frames over a pipe.
+//! One client process: the real SDK core over WebSocket frames over a pipe, and the program that uses it.
 
-use std::cell::RefCell;
-use std::io;
+mod kept;
+
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::rc::Rc;
 
 use trunkline_client::core::{Client, ClientEvent, DisconnectReason, Follow, Link, Options};
-use trunkline_client::outbox::{MemoryOutbox, Outbox, Record};
-use trunkline_wire::ids::{ConversationId, MessageId, UserId};
+use trunkline_wire::ids::{ConversationId, DeviceId, MessageId, UserId};
 use trunkline_wire::websocket::{
     Assembler, ClientHandshake, ClientRequest, FrameLimits, HandshakeLimits, HandshakeProgress, Incoming, Opcode, Role,
     encode_close, encode_frame,
 };
 
+pub use kept::{Habit, Kept, Recall};
+
 use crate::network::LinkId;
 use crate::options::Dice;
-use crate::oracle::Shown;
-
-/// An outbox that outlives the process which uses it.
-#[derive(Clone, Default)]
-pub struct KeptOutbox(Rc<RefCell<MemoryOutbox>>);
-
-impl Outbox for KeptOutbox {
-    fn load(&mut self) -> io::Result<Vec<Record>> {
-        self.0.borrow_mut().load()
-    }
-
-    fn put(&mut self, records: &[Record]) -> io::Result<()> {
-        self.0.borrow_mut().put(records)
-    }
-
-    fn remove(&mut self, message_ids: &[MessageId]) -> io::Result<()> {
-        self.0.borrow_mut().remove(message_ids)
-    }
-}
-
-impl KeptOutbox {
-    /// Messages without an answer.
-    pub fn message_ids(&self) -> Vec<MessageId> {
-        self.0.borrow().records().iter().map(|record| record.message_id).collect()
-    }
-}
+use crate::oracle::streams::Shown;
+use crate::oracle::watermarks::Mark;
+use crate::tap::{Ears, Tap};
+use kept::KeptOutbox;
 
 /// Where a connection is in its life, seen from the client.
 enum Stage {
@@ -52,6 +31,7 @@ enum Stage {
 struct Line {
     link: LinkId,
     stage: Stage,
+    tap: Tap,
 }
 
 /// What a client process wants of its world.
@@ -66,72 +46,114 @@ pub enum Wish {
     Event(ClientEvent),
 }
 
+/// The SDK as the programs here use it.
+pub type Sdk = Client<KeptOutbox>;
+
+/// How far users are in conversations.
+pub type Receipts = BTreeMap<(ConversationId, UserId), Mark>;
+
 /// A client process.
 pub struct Person {
     /// Who.
     pub user: UserId,
+    /// On which of the user's devices.
+    pub device: DeviceId,
+    /// What it does between two starts, and of its own accord.
+    pub habit: Habit,
     token: String,
-    client: Client<KeptOutbox>,
+    client: Sdk,
     outbox: KeptOutbox,
     line: Option<Line>,
     dice: Dice,
     /// Which outbox it uses: another one after its state was lost.
     pub life: usize,
-    /// What this process's stream was shown.
-    pub shown: Shown,
-    /// Conversations it has opened.
-    pub opened: Vec<ConversationId>,
+    /// What the program has, and what of that is stored.
+    pub kept: Kept,
+    /// Conversations it has heard of.
+    pub known: Vec<ConversationId>,
     /// The SDK has a session.
     pub connected: bool,
+    /// The SDK caught up in this process.
+    pub synced: bool,
+    /// Its device had no stored position when it asked for that.
+    pub began_now: bool,
+    /// Whether it says how far it is.
+    pub reports: bool,
+    /// How far others are, as its program was told.
+    pub receipts: Receipts,
     /// Commands without an answer.
     pub asked: usize,
 }
 
 impl Person {
     /// A client process with an empty outbox.
-    pub fn new(user: UserId, token: String, life: usize, mut dice: Dice) -> Person {
+    pub fn new((user, device): (UserId, DeviceId), habit: Habit, token: String, life: usize, mut dice: Dice) -> Person {
         let outbox = KeptOutbox::default();
-        let client = new_client(&token, &outbox, &mut dice);
+        let client = new_client(&token, first_follow(habit), &outbox, &mut dice);
+        let reports = dice.percent(75);
         Person {
             user,
+            device,
+            habit,
             token,
             client,
             outbox,
             line: None,
             dice,
             life,
-            shown: Shown::default(),
-            opened: Vec::new(),
+            kept: Kept::default(),
+            known: Vec::new(),
             connected: false,
+            synced: false,
+            began_now: false,
+            reports,
+            receipts: Receipts::new(),
             asked: 0,
         }
     }
 
-    /// The process dies and is started again; its connection, if any, is returned. With a new life its outbox is lost, and
-    /// what that held is returned too.
-    pub fn restart(&mut self, new_life: Option<usize>) -> (Option<LinkId>, Vec<MessageId>) {
+    /// The process dies and is started again; its connection, if any, is returned. With a new life its outbox and all else
+    /// it stored are lost, and what the outbox held is returned too.
+    pub fn restart(&mut self, new_life: Option<usize>, recall: Recall) -> (Option<LinkId>, Vec<MessageId>) {
         let mut lost = Vec::new();
         if let Some(life) = new_life {
             lost = self.outbox.message_ids();
             self.outbox = KeptOutbox::default();
             self.life = life;
         }
-        self.client = new_client(&self.token, &self.outbox, &mut self.dice);
-        self.shown = Shown::default();
-        self.opened.clear();
-        self.asked = 0;
-        self.connected = false;
+        let recall = if new_life.is_some() { Recall::Nothing } else { recall };
+        self.kept.restart(self.habit, recall);
+        let follow = match self.habit {
+            Habit::Keeps => Follow::Behind(self.kept.state().clone()),
+            habit => first_follow(habit),
+        };
+        self.client = new_client(&self.token, follow, &self.outbox, &mut self.dice);
+        self.known.clear();
+        self.receipts.clear();
+        (self.asked, self.connected, self.synced, self.began_now) = (0, false, false, false);
         (self.line.take().map(|line| line.link), lost)
     }
 
+    /// The SDK.
+    pub fn client(&self) -> &Sdk {
+        &self.client
+    }
+
     /// Asks for something through the SDK.
-    pub fn ask<T>(&mut self, ask: impl FnOnce(&mut Client<KeptOutbox>) -> T) -> T {
+    pub fn ask<T>(&mut self, ask: impl FnOnce(&mut Sdk) -> T) -> T {
         ask(&mut self.client)
     }
 
     /// When the SDK wants to be called, in milliseconds.
     pub fn next_deadline_ms(&self) -> Option<u64> {
         self.client.poll_timeout()
+    }
+
+    /// It has heard of a conversation.
+    pub fn knows(&mut self, conversation: ConversationId) {
+        if !self.known.contains(&conversation) {
+            self.known.push(conversation);
+        }
     }
 
     /// A connection was made for it.
@@ -141,7 +163,8 @@ impl Person {
         let request = ClientRequest { host: "sim", path: trunkline_shards::PATH, origin: None, protocols: None, nonce };
         let mut head = Vec::new();
         let handshake = ClientHandshake::new(HandshakeLimits::DEFAULT, &request, &mut head).expect("a valid request");
-        self.line = Some(Line { link, stage: Stage::Handshake(handshake) });
+        let tap = Tap::new(self.user, self.device);
+        self.line = Some(Line { link, stage: Stage::Handshake(handshake), tap });
         head
     }
 
@@ -164,9 +187,8 @@ impl Person {
     }
 
     /// Bytes came from the server; what is to be answered by the transport is returned.
-    pub fn received(&mut self, now_ms: u64, mut bytes: &mut [u8]) -> Vec<Wish> {
+    pub fn received(&mut self, now_ms: u64, mut bytes: &mut [u8], ears: &mut Ears<'_>) -> Vec<Wish> {
         let Some(line) = &mut self.line else { return Vec::new() };
-        let link = line.link;
         if let Stage::Handshake(handshake) = &mut line.stage {
             match handshake.receive(bytes).expect("a Trunkline server shakes hands") {
                 HandshakeProgress::NeedMore => return Vec::new(),
@@ -177,17 +199,21 @@ impl Person {
                 }
             }
         }
-        self.received_frames(now_ms, link, bytes)
+        self.received_frames(now_ms, bytes, ears)
     }
 
-    fn received_frames(&mut self, now_ms: u64, link: LinkId, bytes: &mut [u8]) -> Vec<Wish> {
+    fn received_frames(&mut self, now_ms: u64, bytes: &mut [u8], ears: &mut Ears<'_>) -> Vec<Wish> {
         let Person { client, dice, line, .. } = &mut *self;
-        let Some(Line { stage: Stage::Frames(assembler), .. }) = line else { return Vec::new() };
+        let Some(Line { stage: Stage::Frames(assembler), link, tap }) = line else { return Vec::new() };
+        let link = *link;
         let limits = FrameLimits { frame_bytes_max: 1 << 20, message_bytes_max: 1 << 20, ..FrameLimits::DEFAULT };
         let (mut wishes, mut closed) = (Vec::new(), None);
         let outcome = assembler.receive(&limits, bytes, &mut |incoming| {
             match incoming {
-                Incoming::Binary(envelope) => client.handle_envelope(now_ms, envelope),
+                Incoming::Binary(envelope) => {
+                    tap.hear_answer(ears, envelope);
+                    client.handle_envelope(now_ms, envelope);
+                }
                 Incoming::Ping(payload) => {
                     client.handle_activity(now_ms);
                     let mut pong = Vec::new();
@@ -216,7 +242,7 @@ impl Person {
     }
 
     /// The next thing it wants.
-    pub fn poll(&mut self) -> Option<Wish> {
+    pub fn poll(&mut self, ears: &mut Ears<'_>) -> Option<Wish> {
         match self.client.poll_link() {
             Some(Link::Connect) => return Some(Wish::Connect),
             Some(Link::Close) => {
@@ -227,26 +253,48 @@ impl Person {
             }
             None => {}
         }
-        if let Some(Line { link, stage: Stage::Frames(_) }) = &self.line {
-            let link = *link;
-            if let Some(envelope) = self.client.poll_transmit() {
-                let mut frame = Vec::new();
-                encode_frame(Opcode::Binary, &envelope, Some(mask(&mut self.dice)), &mut frame);
-                return Some(Wish::Send(link, frame));
-            }
+        if let Some(Line { link, stage: Stage::Frames(_), tap }) = &mut self.line
+            && let Some(envelope) = self.client.poll_transmit()
+        {
+            tap.hear_request(ears, &envelope);
+            let mut frame = Vec::new();
+            encode_frame(Opcode::Binary, &envelope, Some(mask(&mut self.dice)), &mut frame);
+            return Some(Wish::Send(*link, frame));
         }
         self.client.poll_event().map(Wish::Event)
     }
+
+    /// Sends a request past the SDK, as another program on this connection might: at most one at a time. `encode` is given
+    /// its number and the highest position that was heard of here.
+    pub fn send_raw(&mut self, ears: &mut Ears<'_>, encode: impl FnOnce(u32, u64) -> Vec<u8>) -> Option<Wish> {
+        let Line { link, stage: Stage::Frames(_), tap } = self.line.as_mut().filter(|_| self.connected)? else {
+            return None;
+        };
+        let request = tap.raw_request()?;
+        let envelope = encode(request, tap.heard_position());
+        tap.hear_request(ears, &envelope);
+        let mut frame = Vec::new();
+        encode_frame(Opcode::Binary, &envelope, Some(mask(&mut self.dice)), &mut frame);
+        Some(Wish::Send(*link, frame))
+    }
+
+    /// What this process was handed so far.
+    pub fn shown(&self) -> &Shown {
+        self.kept.shown()
+    }
 }
 
-fn new_client(token: &str, outbox: &KeptOutbox, dice: &mut Dice) -> Client<KeptOutbox> {
-    let options = Options {
-        token: token.to_owned(),
-        client_name: "sim".to_owned(),
-        follow: Follow::FromStart,
-        echo_own: true,
-        seed: dice.bytes(),
-    };
+fn first_follow(habit: Habit) -> Follow {
+    match habit {
+        Habit::StartsAnew => Follow::FromStart,
+        Habit::Keeps => Follow::Behind(trunkline_client::core::State::default()),
+        Habit::Listens => Follow::Stored,
+    }
+}
+
+fn new_client(token: &str, follow: Follow, outbox: &KeptOutbox, dice: &mut Dice) -> Client<KeptOutbox> {
+    let options =
+        Options { token: token.to_owned(), client_name: "sim".to_owned(), follow, echo_own: true, seed: dice.bytes() };
     Client::new(options, outbox.clone()).expect("memory can be read")
 }
 

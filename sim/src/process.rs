@@ -4,13 +4,18 @@ use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash};
 
 use trunkline_shards::contract::{ConnectionId, Effect};
+use trunkline_shards::counters::Counters;
 use trunkline_shards::entry::Entry;
+use trunkline_shards::store::{Load, Put, UserKey};
 use trunkline_shards::{Core, Effects, Event, LaneRoom, Now, Shard, ShardConfig, ShardId};
 use trunkline_wire::token::TokenKeys;
 
 use crate::network::LinkId;
 use crate::options::{Dice, Options};
 use crate::store::Store;
+
+/// Characters of a line of a trace.
+const TOLD_CHARS: usize = 400;
 
 /// A lane, with what its sender is owed for entries that were taken out.
 #[derive(Default)]
@@ -43,6 +48,12 @@ pub struct Process {
     generation: u32,
     room: LaneRoom,
     effects: Effects,
+    /// Highest ceilings written since their users were taken up.
+    ceilings: BTreeMap<UserKey, u64>,
+    /// Ceilings that were used up.
+    pub ceilings_crossed: u64,
+    /// Prints every effect.
+    pub tells: bool,
     /// Events applied.
     pub events: u64,
     /// Hash over everything that went in and came out.
@@ -51,7 +62,13 @@ pub struct Process {
 
 impl Process {
     /// A process that was just started.
-    pub fn start(options: &Options, shards: u16, keys: &TokenKeys, now: Now, dice: &mut Dice) -> Process {
+    pub fn start(
+        options: &Options,
+        (shards, incarnation): (u16, u64),
+        keys: &TokenKeys,
+        now: Now,
+        dice: &mut Dice,
+    ) -> Process {
         let config = |shard| ShardConfig {
             shard,
             shards,
@@ -59,7 +76,7 @@ impl Process {
             limits: options.limits.clone(),
             room: options.room,
             seed: dice.bytes(),
-            incarnation: 1,
+            incarnation,
             now,
         };
         let count = usize::from(shards);
@@ -73,6 +90,9 @@ impl Process {
             generation: 0,
             room: options.room,
             effects: Effects::new(),
+            ceilings: BTreeMap::new(),
+            ceilings_crossed: 0,
+            tells: false,
             events: 0,
             trace: DefaultHasher::new(),
         }
@@ -105,6 +125,9 @@ impl Process {
     fn route(&mut self, shard: ShardId, effects: &mut Effects, store: &mut Store) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         for effect in effects.drain() {
+            if self.tells && !matches!(effect, Effect::Send { .. }) {
+                println!("{:>14} shard {shard}: {}", "", brief(&effect));
+            }
             match effect {
                 Effect::Send { connection, bytes } => {
                     bytes.as_slice().hash(&mut self.trace);
@@ -112,14 +135,29 @@ impl Process {
                 }
                 Effect::Close { connection } => outcomes.push(Outcome::Close(shard, connection)),
                 Effect::Append { ticket, append } => store.append(shard, ticket, append),
-                Effect::Put { ticket, put } => store.put(shard, ticket, put),
-                Effect::Load { ticket, load } => store.load(shard, ticket, load),
+                Effect::Put { ticket, put } => {
+                    self.note_put(&put);
+                    store.put(shard, ticket, put);
+                }
+                Effect::Load { ticket, load } => {
+                    if let Load::Ceiling { key } = &*load {
+                        self.ceilings.remove(key);
+                    }
+                    store.load(shard, ticket, load);
+                }
                 Effect::Post { shard: to, entry } => self.post(shard, to, entry),
                 Effect::Answer { .. } => outcomes.push(Outcome::Answered),
                 Effect::Drained => self.drained[usize::from(shard)] = true,
             }
         }
         outcomes
+    }
+
+    fn note_put(&mut self, put: &Put) {
+        if let Put::Ceiling { key, ceiling } = put {
+            let before = self.ceilings.insert(*key, *ceiling);
+            self.ceilings_crossed += u64::from(before.is_some_and(|before| before < *ceiling));
+        }
     }
 
     fn post(&mut self, from: ShardId, to: ShardId, entry: Entry) {
@@ -171,8 +209,32 @@ impl Process {
         connection
     }
 
+    /// Shards that asked to be woken by now are to work.
+    pub fn wake(&mut self, mono_ns: u64) {
+        for (shard, due) in self.shards.iter().zip(&mut self.work_due) {
+            *due |= shard.next_deadline().is_some_and(|deadline| deadline <= mono_ns);
+        }
+    }
+
+    /// What all shards together counted.
+    pub fn counters(&self) -> Counters {
+        let mut counters = Counters::default();
+        self.shards.iter().for_each(|shard| counters.add(&shard.counters()));
+        counters
+    }
+
+    /// Whether a lane or a shard has something to do now.
+    pub fn is_busy(&self) -> bool {
+        self.work_due.iter().any(|&due| due) || !self.busy_lanes().is_empty()
+    }
+
     /// The earliest time at which a shard wants to work.
     pub fn next_deadline(&self) -> Option<u64> {
         self.shards.iter().filter_map(Core::next_deadline).min()
     }
+}
+
+/// The beginning of what is printed of something.
+pub fn brief(what: &impl std::fmt::Debug) -> String {
+    format!("{what:.0?}").chars().take(TOLD_CHARS).collect()
 }

@@ -45,3 +45,13 @@ pub fn seq_of(sent: &Ended) -> u64 {
     assert!(lines.len() == 1 && members(&lines[0]) == ["conversation", "seq", "ts"], "{sent:?}");
     lines[0]["seq"].as_u64().expect("a number")
 }
+
+/// The code of the error that a command ended with.
+#[track_caller]
+pub fn error_of(ended: &Ended) -> String {
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{ended:?}");
+    let errors = ended.stderr.lines().filter(|line| line.starts_with('{')).collect::<Vec<_>>().join("\n");
+    let errors = lines(&errors);
+    assert_eq!(errors.len(), 1, "{ended:?}");
+    errors[0]["error"].as_str().expect("a code").to_owned()
+}

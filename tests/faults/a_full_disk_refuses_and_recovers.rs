@@ -46,7 +46,7 @@ impl Author {
     fn send(&mut self, bytes: usize) -> Ack {
         let mut dice = Dice::new(Dice::cast());
         let body: Vec<u8> = (0..bytes).map(|_| b'!' + dice.below(90) as u8).collect();
-        let ack = self.peer.send(self.conversation, self.next, dice.next() | 1, &body);
+        let ack = self.peer.send(self.conversation, self.next, dice.roll() | 1, &body);
         if ack.refusal.is_none() {
             assert_eq!(ack.accepted[0].1, self.acked.len() as u64 + 1, "the seq of the next message");
             self.next += 1;

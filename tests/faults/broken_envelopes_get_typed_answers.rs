@@ -21,10 +21,10 @@ fn envelope(op: u16, flags: u16, request: u32, body: &[u8]) -> Vec<u8> {
     [&op.to_le_bytes()[..], &flags.to_le_bytes(), &request.to_le_bytes(), body].concat()
 }
 
-/// The body of a List, as the encoder has it.
-fn list_body() -> Vec<u8> {
+/// The body of a Sync, as the encoder has it.
+fn sync_body() -> Vec<u8> {
     let mut bytes = Vec::new();
-    Encoder::new().list(1, None, 10).write_envelope(&mut bytes);
+    Encoder::new().sync(1, Some(7), 0, 10).write_envelope(&mut bytes);
     bytes.split_off(8)
 }
 
@@ -32,17 +32,17 @@ fn list_body() -> Vec<u8> {
 fn what_is_no_envelope_is_closed_for() {
     let _shared = rig::among_others();
     let server = rig::serve(&[]);
-    let list = Op::List.number();
+    let sync = Op::Sync.number();
     let broken = [
         ("nothing", Vec::new()),
-        ("half a header", envelope(list, 0, 1, &[])[..5].to_vec()),
-        ("no body", envelope(list, 0, 1, &[])),
-        ("a body of noise", envelope(list, 0, 1, &[0xff; 64])),
-        ("flags", envelope(list, 1, 1, &list_body())),
-        ("a root that lies outside", envelope(list, 0, 1, &[0xff, 0xff, 0, 0, 4, 0, 4, 0])),
-        ("a List with the number 0", envelope(list, 0, 0, &list_body())),
-        ("an unknown op with the number 0", envelope(999, 0, 0, &list_body())),
-        ("a Send that is a List", envelope(Op::Send.number(), 0, 1, &[0x10, 0, 0, 0, 1, 0, 0, 0])),
+        ("half a header", envelope(sync, 0, 1, &[])[..5].to_vec()),
+        ("no body", envelope(sync, 0, 1, &[])),
+        ("a body of noise", envelope(sync, 0, 1, &[0xff; 64])),
+        ("flags", envelope(sync, 1, 1, &sync_body())),
+        ("a root that lies outside", envelope(sync, 0, 1, &[0xff, 0xff, 0, 0, 4, 0, 4, 0])),
+        ("a Sync with the number 0", envelope(sync, 0, 0, &sync_body())),
+        ("an unknown op with the number 0", envelope(999, 0, 0, &sync_body())),
+        ("a Send that is a Sync", envelope(Op::Send.number(), 0, 1, &[0x10, 0, 0, 0, 1, 0, 0, 0])),
     ];
     let users = server.add_users(broken.len() + 2);
     // All of them first: the server gives each a second to read why.
@@ -67,13 +67,16 @@ fn unknown_ops_are_unsupported_and_the_connection_lives() {
     let users = server.add_users(2);
     let mut peer = login(&server, &users[0]);
     // Unknown today, never given, and those that only servers say.
-    for op in [0, 18, 999, u16::MAX, Op::Welcome.number(), Op::Message.number(), Op::Ack.number()] {
+    let of_servers =
+        [Op::Welcome, Op::Message, Op::Ack, Op::Synced, Op::MembersPage, Op::Done, Op::Advanced, Op::TypingNow];
+    let next = Op::ALL.len() as u16 + 1;
+    for op in [0, next, 999, u16::MAX].into_iter().chain(of_servers.map(Op::number)) {
         rig::counted(&server, "error.unsupported", || {
-            peer.write_frame(Opcode::Binary, &envelope(op, 0, 77_000 + u32::from(op), &list_body()));
+            peer.write_frame(Opcode::Binary, &envelope(op, 0, 77_000 + u32::from(op), &sync_body()));
             assert_eq!(peer.error_to(77_000 + u32::from(op)), ErrorCode::Unsupported, "op {op}");
         });
     }
-    assert_eq!(peer.ask(|encoder, request| encoder.list(request, None, 10)), Reply::Listed);
+    assert!(matches!(peer.ask(|encoder, request| encoder.sync(request, Some(0), 0, 10)), Reply::Synced(_)));
     rig::assert_serves(&server, &users[0], &users[1]);
 }
 
@@ -91,7 +94,7 @@ fn requests_that_are_none_get_errors_and_the_connection_lives() {
         peer.request(|encoder| encoder.open_peer(4_001, trunkline_wire::ids::UserId(0)));
         assert_eq!(peer.error_to(4_001), ErrorCode::Malformed, "an Open of nothing");
     });
-    assert_eq!(peer.ask(|encoder, request| encoder.list(request, None, 10)), Reply::Listed);
+    assert!(matches!(peer.ask(|encoder, request| encoder.sync(request, Some(0), 0, 10)), Reply::Synced(_)));
     rig::assert_serves(&server, &users[0], &users[1]);
 }
 
@@ -101,11 +104,11 @@ fn the_17th_request_without_an_answer_is_refused() {
     let server = rig::serve(&[]);
     let users = server.add_users(2);
     let mut peer = login(&server, &users[0]);
-    // In one segment, so that none is answered before the last is read: a List asks the store.
+    // In one segment, so that none is answered before the last is read: a Resolve asks the store.
     let mut bytes = Vec::new();
     let requests: Vec<u32> = (0..17)
         .map(|_| {
-            let (request, frame) = peer.frame_of(|encoder, request| encoder.list(request, None, 10));
+            let (request, frame) = peer.frame_of(|encoder, request| encoder.resolve(request, &users[1].name));
             bytes.extend(frame);
             request
         })
@@ -119,9 +122,9 @@ fn the_17th_request_without_an_answer_is_refused() {
             other => panic!("the 17th request was answered with {other:?}"),
         }
         for &request in &requests[..16] {
-            assert_eq!(peer.answer_to(request), Reply::Listed, "request {request}");
+            assert_eq!(peer.answer_to(request), Reply::Resolved(users[1].user), "request {request}");
         }
     });
-    assert_eq!(peer.ask(|encoder, request| encoder.list(request, None, 10)), Reply::Listed);
+    assert!(matches!(peer.ask(|encoder, request| encoder.sync(request, Some(0), 0, 10)), Reply::Synced(_)));
     rig::assert_serves(&server, &users[0], &users[1]);
 }

@@ -85,7 +85,7 @@ fn gather(server: &Server, dice: &mut Dice) -> Fleet {
         token: users[index].token.clone(),
         peer: users[index ^ 1].user,
         ledger: Ledger::new(users[index].user),
-        dice: Dice::new(dice.next()),
+        dice: Dice::new(dice.roll()),
         pause: PAUSE,
     };
     (0..PEOPLE).map(person).collect()
@@ -214,7 +214,7 @@ fn tampered_histories_are_noticed() {
         let acked = Some((seq, 1_000 + seq));
         ledger.sent.push(crate::ledger::Sent { message_id, body: body.clone(), acked, attempts: 1 });
         let user = ledger.user;
-        history.push(Row { epoch: 1, seq, ts_ms: 1_000 + seq, sender: user, device: 1, message_id, body });
+        history.push(Row { epoch: 1, seq, ts_ms: 1_000 + seq, sender: user, device: 1, message_id, kind: 1, body });
     }
     let of = |user: UserId| history.iter().filter(|row| row.sender != user).cloned().collect::<Vec<Row>>();
     let pushed = [of(one), of(other)];

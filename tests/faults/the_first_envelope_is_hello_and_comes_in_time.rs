@@ -22,7 +22,7 @@ fn the_first_envelope_is_hello() {
     let address = rig::address(&server);
     rig::counted(&server, "violation.not_authenticated", || {
         let mut peer = Peer::open(address);
-        peer.request(|encoder| encoder.list(1, None, 10));
+        peer.request(|encoder| encoder.sync(1, Some(0), 0, 10));
         peer.closed_with(4003, "not_authenticated");
     });
     rig::counted(&server, "violation.not_authenticated", || {

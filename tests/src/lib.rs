@@ -2,8 +2,12 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod dice;
+pub mod ear;
 pub mod home;
+pub mod peer;
 pub mod process;
+pub mod rig;
 pub mod server;
 
 use std::env;

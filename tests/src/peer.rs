@@ -1,5 +1,7 @@
 //! A client made of a socket and the wire crate: it says whatever a test wants, lawful or not, and tells what it hears.
 
+mod asking;
+
 use std::fmt::Debug;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,6 +16,8 @@ use trunkline_wire::websocket::{
 
 use crate::ear::{Ack, Ear, Heard, Reply, Row};
 
+pub use asking::{Answered, List, Page};
+
 /// How long a server may take for anything that has no limit of its own.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 /// The path of the WebSocket endpoint.
@@ -23,6 +27,7 @@ const MASK: Option<[u8; 4]> = Some([0x37, 0xfa, 0x21, 0x3d]);
 
 /// One connection.
 pub struct Peer {
+    /// The socket, for what a test does to it.
     pub stream: TcpStream,
     /// Whether pings are answered while something else is waited for.
     pub answers_pings: bool,
@@ -141,7 +146,7 @@ impl Peer {
     /// Opens the 1:1 with a peer; says which it is, and the device's highest number there.
     pub fn open_peer(&mut self, user: UserId) -> (ConversationId, u64) {
         match self.ask(|encoder, request| encoder.open_peer(request, user)) {
-            Reply::Opened { conversation, high, .. } => (conversation, high),
+            Reply::Opened(opened) => (opened.conversation, opened.high),
             other => panic!("Open was answered with {other:?}"),
         }
     }
@@ -197,7 +202,7 @@ impl Peer {
     fn listen(&mut self, deadline: Instant) -> Result<Option<Heard>, Late> {
         let mut buffer = [0; 16 * 1024];
         loop {
-            if let Some(heard) = self.ear.next() {
+            if let Some(heard) = self.ear.next_heard() {
                 if let (Heard::Ping(payload), true) = (&heard, self.answers_pings) {
                     let payload = payload.clone();
                     self.write_frame(Opcode::Pong, &payload);

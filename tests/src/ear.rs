@@ -1,10 +1,12 @@
 //! What a server says, out of its bytes: frames put together by the wire crate, envelopes as values that own their bytes.
 
+mod reading;
+
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use trunkline_wire::ids::{ConversationId, UserId};
-use trunkline_wire::message::{Answer, ErrorCode, decode_answer, messages_of_page, schema};
+use trunkline_wire::message::{ErrorCode, Member, Receipt, UserReceipt, decode_answer};
 use trunkline_wire::websocket::{Assembler, FrameLimits, Incoming, Role};
 
 /// Something that a server said.
@@ -12,29 +14,58 @@ use trunkline_wire::websocket::{Assembler, FrameLimits, Incoming, Role};
 pub enum Heard {
     /// An envelope, with the number of the request it answers; 0 where it was pushed.
     Reply(u32, Reply),
+    /// A ping with its payload.
     Ping(Vec<u8>),
+    /// A pong with its payload.
     Pong(Vec<u8>),
     /// A close frame, with its code and its reason.
     Close(Option<u16>, String),
 }
 
-/// An envelope of a server.
+/// An envelope of a server, by the names that the protocol gives its fields.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
 pub enum Reply {
     Welcome { user: UserId, device: u32, heartbeat_ms: u32 },
     Resolved(UserId),
-    Opened { conversation: ConversationId, last_seq: u64, high: u64, high_message_id: u64 },
+    Opened(Opened),
     Ack(Ack),
     Message(ConversationId, Row),
     Page { rows: Vec<Row>, more: bool, last_seq: u64 },
-    Listed,
+    Synced(Synced),
+    MembersChanged { conversation: ConversationId, seq: u64 },
+    Members(MembersPage),
+    Done,
+    Advanced(Advanced),
+    Receipts(ConversationId, Vec<UserReceipt>),
+    Typing { conversation: ConversationId, user: UserId, expires_ms: u32 },
     Error { code: ErrorCode, retry_after_ms: u32 },
     Renewed(u64),
     GoAway,
 }
 
+/// A conversation as one device sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub struct Opened {
+    pub conversation: ConversationId,
+    pub kind: u8,
+    pub last_seq: u64,
+    pub high: u64,
+    pub high_message_id: u64,
+    pub peer: UserId,
+    pub title: String,
+    pub members: u32,
+    pub role: u8,
+    pub joined_seq: u64,
+    pub left_seq: u64,
+    pub delivered_seq: u64,
+    pub read_seq: u64,
+}
+
 /// The answer to a Send. `accepted` holds (client_seq, seq, ts_ms).
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
 pub struct Ack {
     pub accepted: Vec<(u64, u64, u64)>,
     pub refusal: Option<ErrorCode>,
@@ -44,7 +75,8 @@ pub struct Ack {
 }
 
 /// A message as a server tells it, live or by history.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[allow(missing_docs)]
 pub struct Row {
     pub epoch: u64,
     pub seq: u64,
@@ -52,7 +84,59 @@ pub struct Row {
     pub sender: UserId,
     pub device: u32,
     pub message_id: u64,
+    pub kind: u8,
     pub body: Vec<u8>,
+}
+
+/// A page of a user's list.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[allow(missing_docs)]
+pub struct Synced {
+    pub from: u64,
+    pub to: u64,
+    pub rows: Vec<Summary>,
+    pub more: bool,
+    pub resync: bool,
+}
+
+/// A conversation in a user's list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub struct Summary {
+    pub conversation: ConversationId,
+    pub kind: u8,
+    pub peer: UserId,
+    pub last_seq: u64,
+    pub user_seq: u64,
+    pub read_seq: u64,
+    pub joined_seq: u64,
+    pub left_seq: u64,
+    pub title: String,
+}
+
+/// A page of a group's members.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub struct MembersPage {
+    pub conversation: ConversationId,
+    pub title: String,
+    pub members: Vec<Member>,
+    pub more: bool,
+    pub last_seq: u64,
+}
+
+/// How the position moved. `places` holds (conversation, last_seq).
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub struct Advanced {
+    pub from: u64,
+    pub to: u64,
+    pub places: Vec<(ConversationId, u64)>,
+}
+
+/// A watermark to report.
+pub fn receipt(conversation: ConversationId, delivered_seq: u64, read_seq: u64) -> Receipt {
+    Receipt { conversation, delivered_seq, read_seq }
 }
 
 /// Bytes in, in any segmentation; what they say out, in order.
@@ -62,11 +146,15 @@ pub struct Ear {
 }
 
 impl Ear {
+    /// One that has heard nothing.
     pub fn new() -> Ear {
         Ear { assembler: Assembler::new(Role::Client), heard: VecDeque::new() }
     }
 
-    /// Takes bytes that came behind the handshake. A server that breaks the protocol fails the test.
+    /// Takes bytes that came behind the handshake.
+    ///
+    /// # Panics
+    /// The server breaks the protocol, which fails the test.
     pub fn feed(&mut self, bytes: &mut [u8]) {
         let limits = FrameLimits { frame_bytes_max: 1 << 20, message_bytes_max: 1 << 20, ..FrameLimits::DEFAULT };
         let heard = &mut self.heard;
@@ -78,8 +166,15 @@ impl Ear {
         outcome.unwrap_or_else(|violation| panic!("the server broke RFC 6455: {violation}"));
     }
 
-    pub fn next(&mut self) -> Option<Heard> {
+    /// The next thing that was heard.
+    pub fn next_heard(&mut self) -> Option<Heard> {
         self.heard.pop_front()
+    }
+}
+
+impl Default for Ear {
+    fn default() -> Ear {
+        Ear::new()
     }
 }
 
@@ -88,70 +183,11 @@ fn read(incoming: Incoming<'_>) -> Heard {
         Incoming::Binary(envelope) => {
             let decoded = decode_answer(envelope);
             let (request, answer) = decoded.unwrap_or_else(|error| panic!("the server sent no envelope: {error:?}"));
-            Heard::Reply(request, reply(&answer))
+            Heard::Reply(request, reading::reply(&answer))
         }
         Incoming::Text(text) => panic!("the server sent text: {text:?}"),
         Incoming::Ping(payload) => Heard::Ping(payload.to_vec()),
         Incoming::Pong(payload) => Heard::Pong(payload.to_vec()),
         Incoming::Close { code, reason } => Heard::Close(code.map(|code| code.value()), reason.to_owned()),
     }
-}
-
-fn reply(answer: &Answer<'_>) -> Reply {
-    match answer {
-        Answer::Welcome(welcome) => Reply::Welcome {
-            user: UserId(welcome.user()),
-            device: welcome.device(),
-            heartbeat_ms: welcome.heartbeat_ms(),
-        },
-        Answer::Resolved(resolved) => Reply::Resolved(UserId(resolved.user())),
-        Answer::Opened(opened) => Reply::Opened {
-            conversation: conversation(opened.conversation()),
-            last_seq: opened.last_seq(),
-            high: opened.high(),
-            high_message_id: opened.high_message_id(),
-        },
-        Answer::Ack(ack) => Reply::Ack(read_ack(ack)),
-        Answer::Message(message) => Reply::Message(conversation(message.conversation()), row(message)),
-        Answer::HistoryPage(page) => Reply::Page {
-            rows: messages_of_page(page).map(|message| row(&message)).collect(),
-            more: page.more(),
-            last_seq: page.last_seq(),
-        },
-        Answer::Listed(_) => Reply::Listed,
-        Answer::Error(error) => Reply::Error { code: code(error.code()), retry_after_ms: error.retry_after_ms() },
-        Answer::Renewed(renewed) => Reply::Renewed(renewed.token_expires_ms()),
-        Answer::GoAway(_) => Reply::GoAway,
-    }
-}
-
-fn read_ack(ack: &schema::Ack<'_>) -> Ack {
-    let accepted = ack.accepted().into_iter().flatten();
-    Ack {
-        accepted: accepted.map(|one| (one.client_seq(), one.seq(), one.ts_ms())).collect(),
-        refusal: (ack.refusal() != 0).then(|| code(ack.refusal())),
-        high: ack.high(),
-        high_message_id: ack.high_message_id(),
-        retry_after_ms: ack.retry_after_ms(),
-    }
-}
-
-fn row(message: &schema::Message<'_>) -> Row {
-    Row {
-        epoch: message.epoch(),
-        seq: message.seq(),
-        ts_ms: message.ts_ms(),
-        sender: UserId(message.sender()),
-        device: message.device(),
-        message_id: message.message_id(),
-        body: message.body().map(|body| body.bytes().to_vec()).unwrap_or_default(),
-    }
-}
-
-fn conversation(id: Option<&schema::ConversationId>) -> ConversationId {
-    ConversationId(id.expect("the server names the conversation").0)
-}
-
-fn code(number: u16) -> ErrorCode {
-    ErrorCode::from_number(number).unwrap_or_else(|| panic!("the server answered with the unknown code {number}"))
 }

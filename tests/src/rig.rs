@@ -5,11 +5,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use trunkline_tests::server::{Account, Home, Server};
 use trunkline_wire::ids::{DeviceId, TenantId, UserId};
 use trunkline_wire::token::{Claims, Scopes, TokenKey, TokenKeys};
 
 use crate::peer::{PATIENCE, Peer, soon};
+use crate::server::{Account, Home, Server};
 
 static MACHINE: RwLock<()> = RwLock::new(());
 
@@ -24,7 +24,7 @@ pub fn among_others() -> RwLockReadGuard<'static, ()> {
 }
 
 /// The arguments of a server: how many shards, and settings.
-fn arguments<'a>(shards: &'a str, settings: &[&'a str]) -> Vec<&'a str> {
+pub fn arguments<'a>(shards: &'a str, settings: &[&'a str]) -> Vec<&'a str> {
     let settings = settings.iter().flat_map(|setting| ["--set", setting]);
     ["--no-pin", "--shards", shards].into_iter().chain(settings).collect()
 }
