@@ -96,6 +96,9 @@ impl<O: Outbox> Client<O> {
         if options.follow == Follow::Stored {
             reporting.use_from_start();
         }
+        if let Follow::Behind(state) = &options.follow {
+            reporting.recall(state);
+        }
         Ok(Client {
             token: options.token,
             client_name: options.client_name,

@@ -75,7 +75,7 @@ impl Watermarks {
         let key = (receipt.user, receipt.device);
         let before = self.of_device(receipt.user, receipt.device);
         let after = before.raised_to(reported);
-        let is_first = self.heard.insert(receipt.user) && reported.read_seq > 0;
+        let is_first = reported.read_seq > 0 && self.heard.insert(receipt.user);
         if is_first {
             self.untold.insert(receipt.user, true);
         }

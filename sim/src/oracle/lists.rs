@@ -48,11 +48,12 @@ impl Lists {
         Ok(())
     }
 
-    /// The process is gone: changes that only its memory had are told again under other numbers.
+    /// The process is gone: changes that only its memory had are told again, by and by, under other numbers.
     pub fn begin_anew(&mut self) {
         for (user, numbers) in std::mem::take(&mut self.numbers) {
             self.lost.entry(user).or_default().extend(numbers);
         }
+        self.rows.clear();
     }
 
     /// A conversation with a number in `(from, to]`, as stored or told since the process began, that is not among these.

@@ -32,6 +32,8 @@ pub(super) struct List {
     number: u64,
     ticks: u64,
     replacing: bool,
+    /// What was read since the list is being replaced, which its rows may not know.
+    read_meanwhile: BTreeMap<ConversationId, u64>,
 }
 
 impl List {
@@ -77,6 +79,8 @@ impl List {
             moment = moment.max(old.moment);
             if old.kept {
                 row = merged(&old.summary, row);
+            } else if let Some(&seq) = self.read_meanwhile.get(&conversation) {
+                row.read_seq = row.read_seq.max(seq.min(row.last_seq));
             }
         }
         self.put(Entry { summary: row, moment, kept: true });
@@ -95,6 +99,10 @@ impl List {
 
     /// A device of this user has read up to this seq.
     pub(super) fn read(&mut self, conversation: ConversationId, seq: u64) {
+        if self.replacing {
+            let read = self.read_meanwhile.entry(conversation).or_default();
+            *read = seq.max(*read);
+        }
         self.change(conversation, |summary| {
             summary.read_seq = summary.read_seq.max(seq.min(summary.last_seq));
             None
@@ -130,6 +138,7 @@ impl List {
     /// What is named from now on replaces the whole list.
     pub(super) fn begin_replacing(&mut self) {
         (self.number, self.replacing) = (0, true);
+        self.read_meanwhile.clear();
         self.order.clear();
         for (id, entry) in &mut self.entries {
             entry.kept = false;
@@ -145,6 +154,7 @@ impl List {
         if !std::mem::take(&mut self.replacing) {
             return;
         }
+        self.read_meanwhile.clear();
         let gone: Vec<ConversationId> =
             self.entries.iter().filter(|(_, entry)| !entry.kept).map(|(id, _)| *id).collect();
         for id in gone {

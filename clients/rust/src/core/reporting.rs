@@ -1,12 +1,15 @@
 //! Tells the server how far the program is: watermarks of conversations, and a position that needs no repetition.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
 use trunkline_wire::ids::ConversationId;
 use trunkline_wire::limits::REPORT_RECEIPTS_MAX;
 use trunkline_wire::message::{Receipt, schema};
 
+use super::conversation::Summary;
 use super::outlet::{Outlet, Purpose};
+use super::state::State;
 use super::views::{Judgement, Misbehaved, code_of, judge};
 use crate::limits::{MARKS_KNOWN_MAX, MARKS_MAX, REPORT_EVERY_MS};
 
@@ -47,9 +50,24 @@ impl Reporting {
         self.in_use = true;
     }
 
+    /// What a stored state says was read may not have been reported yet: of its latest changes it is said once more.
+    pub(super) fn recall(&mut self, state: &State) {
+        let mut latest: Vec<&Summary> = state.conversations.values().filter(|summary| summary.read_seq > 0).collect();
+        latest.sort_unstable_by_key(|summary| Reverse(summary.user_seq));
+        for summary in latest.into_iter().take(REPORT_RECEIPTS_MAX) {
+            let place = state.places.get(&summary.conversation).copied().unwrap_or_default();
+            let read_seq = summary.read_seq.min(place);
+            self.raise(summary.conversation, read_seq, read_seq);
+        }
+    }
+
     /// The program is so far; what is lower than before changes nothing.
     pub(super) fn mark(&mut self, conversation: ConversationId, delivered_seq: u64, read_seq: u64) {
         self.in_use = true;
+        self.raise(conversation, delivered_seq, read_seq);
+    }
+
+    fn raise(&mut self, conversation: ConversationId, delivered_seq: u64, read_seq: u64) {
         if !self.marks.contains_key(&conversation) && !self.make_room() {
             return;
         }
