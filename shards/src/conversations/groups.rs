@@ -238,7 +238,7 @@ fn plan_change(
         return Ok(standing.map(|member| member.user).into_iter().collect());
     }
     let is_admin = |member: &Member| member.role == Role::Admin as u8 && member.left_seq == u64::MAX;
-    if !standing.as_ref().is_some_and(|member| is_admin(member)) {
+    if !standing.as_ref().is_some_and(is_admin) {
         // What takes the role away may still fail.
         let was_admin = roster.durable(caller).is_some_and(|member| is_admin(&member));
         return Err(if was_admin { ErrorCode::Busy } else { ErrorCode::Forbidden });
