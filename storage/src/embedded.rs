@@ -6,6 +6,8 @@
 
 mod codec;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod damaged_values;
 mod folder;
 mod high_water;

@@ -1,8 +1,5 @@
 //! The tables in fjall: which there are, how they are read at one moment, and how a group becomes one batch.
 
-#[cfg(test)]
-mod damage;
-
 use std::path::Path;
 
 use fjall::config::CompressionPolicy;
@@ -284,7 +281,7 @@ impl View<'_> {
     }
 
     /// The same, with something that stands for a damaged value.
-    fn get_or<T>(
+    fn found_or<T>(
         &self,
         table: &Keyspace,
         key: &[u8],
@@ -349,7 +346,7 @@ impl Reads for View<'_> {
         user: UserId,
         device: DeviceId,
     ) -> Result<Option<DeviceReceipt>, StoreFault> {
-        self.get_or(&self.tables.receipts, &keys::receipt(key, user, device), list_codec::decode_receipt, None)
+        self.found_or(&self.tables.receipts, &keys::receipt(key, user, device), list_codec::decode_receipt, None)
     }
 
     fn receipts(&self, key: ConversationKey) -> impl Iterator<Item = Result<DeviceReceipt, StoreFault>> {
@@ -363,7 +360,7 @@ impl Reads for View<'_> {
     }
 
     fn mark(&self, key: ConversationKey) -> Result<Option<u64>, StoreFault> {
-        self.get_or(&self.tables.unannounced, &keys::mark(slot_of(key), key), list_codec::decode_number, Some(0))
+        self.found_or(&self.tables.unannounced, &keys::mark(slot_of(key), key), list_codec::decode_number, Some(0))
     }
 
     fn marks(
@@ -403,6 +400,6 @@ impl Reads for View<'_> {
     }
 
     fn position(&self, key: UserKey, device: DeviceId) -> Result<Option<u64>, StoreFault> {
-        self.get_or(&self.tables.positions, &keys::device(key, device), list_codec::decode_number, Some(0))
+        self.found_or(&self.tables.positions, &keys::device(key, device), list_codec::decode_number, Some(0))
     }
 }

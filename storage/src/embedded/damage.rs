@@ -5,7 +5,7 @@ use trunkline_shards::store::{
 };
 use trunkline_wire::ids::{ConversationId, DeviceId, Lsn, MessageId, TenantId, UserId};
 
-use super::Tables;
+use super::tables::Tables;
 use crate::contract::Write;
 use crate::embedded::{Options, keys};
 use crate::plan::{Change, Heads, ListChanged, plan};
