@@ -122,10 +122,12 @@ impl World {
         };
         self.lives += 1;
         let dice = Dice::new(self.seed, 100 + self.persons.len() as u8);
-        let habit = match self.dice.below(10) {
-            0..3 => Habit::StartsAnew,
-            3..8 => Habit::Keeps,
-            _ => Habit::Listens,
+        // The position that the server keeps is the device's: who listens by it shares it with nobody who stores his own.
+        let of_device = self.persons.iter().find(|person| (person.user, person.device) == (user, device));
+        let habit = match (self.dice.below(10), of_device.map(|person| person.habit)) {
+            (_, Some(Habit::Listens)) | (8.., None) => Habit::Listens,
+            (0..3, _) => Habit::StartsAnew,
+            _ => Habit::Keeps,
         };
         self.persons.push(Person::new((user, device), habit, self.keys.sign(&claims), self.lives, dice));
     }

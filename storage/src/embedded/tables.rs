@@ -28,23 +28,23 @@ const LEVEL_0_RUNS_MAX: usize = 28;
 pub(crate) struct Tables {
     store_id: [u8; 16],
     /// (tenant, conversation, seq) -> row.
-    messages: Keyspace,
+    pub(super) messages: Keyspace,
     /// (tenant, conversation) -> meta.
     conversations: Keyspace,
     /// (tenant, conversation) -> checkpoint.
-    checkpoints: Keyspace,
+    pub(super) checkpoints: Keyspace,
     /// (tenant, conversation, user, device) -> watermarks.
-    receipts: Keyspace,
+    pub(super) receipts: Keyspace,
     /// (hash slot, tenant, conversation) -> seq up to which it is announced.
-    unannounced: Keyspace,
+    pub(super) unannounced: Keyspace,
     /// (tenant, user, conversation) -> the conversation in the user's list.
-    lists: Keyspace,
+    pub(super) lists: Keyspace,
     /// (tenant, user, user_seq, conversation), the same in order of their latest changes: one key for each row of `lists`.
-    list_order: Keyspace,
+    pub(super) list_order: Keyspace,
     /// (tenant, user) -> ceiling of the list's numbers.
-    ceilings: Keyspace,
+    pub(super) ceilings: Keyspace,
     /// (tenant, user, device) -> position.
-    positions: Keyspace,
+    pub(super) positions: Keyspace,
     /// (tenant, user) -> account.
     users: Keyspace,
     /// (tenant, folded handle) -> user.
@@ -193,7 +193,7 @@ impl Batch<'_> {
         self.put(&tables.list_order, &order, list_codec::encode_order(&order));
     }
 
-    fn put(&mut self, table: &Keyspace, key: &[u8], value: Vec<u8>) {
+    pub(super) fn put(&mut self, table: &Keyspace, key: &[u8], value: Vec<u8>) {
         self.batch.insert(table, key, value);
     }
 
