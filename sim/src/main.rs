@@ -13,6 +13,7 @@ mod tap;
 mod world;
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Parser;
@@ -43,7 +44,7 @@ struct Arguments {
     /// How many of the seeds that failed are named.
     #[arg(long, default_value_t = 5)]
     show: usize,
-    /// Ends with success only if at least one seed found a violation: for planted bugs.
+    /// Ends at the first violation, and with success only if there was one: for planted bugs.
     #[arg(long)]
     expect_violation: bool,
 }
@@ -73,7 +74,8 @@ fn main() -> ExitCode {
 }
 
 fn run_all(arguments: &Arguments, threads: usize) -> Vec<Report> {
-    let next = std::sync::atomic::AtomicU64::new(arguments.from);
+    let next = AtomicU64::new(arguments.from);
+    let found = AtomicBool::new(false);
     let end = arguments.from + arguments.seeds;
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
@@ -81,11 +83,13 @@ fn run_all(arguments: &Arguments, threads: usize) -> Vec<Report> {
                 scope.spawn(|| {
                     let mut reports = Vec::new();
                     loop {
-                        let seed = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                        if seed >= end {
+                        let seed = next.fetch_add(1, Ordering::Relaxed);
+                        if seed >= end || (arguments.expect_violation && found.load(Ordering::Relaxed)) {
                             return reports;
                         }
-                        reports.push(run(seed, arguments));
+                        let report = run(seed, arguments);
+                        found.fetch_or(report.violation.is_some(), Ordering::Relaxed);
+                        reports.push(report);
                     }
                 })
             })

@@ -138,14 +138,13 @@ impl Options {
         let text_bytes_max = *dice.pick(&[40, 40, 400, 12_000]).unwrap_or(&40);
         // Megabytes in single bytes would take all the steps there are.
         let segments: &[usize] = if text_bytes_max > 400 { &[1_500, 70_000] } else { &[1, 7, 64, 1_500, 70_000] };
-        Options {
+        let options = Options {
             shards: dice.between(1, 4) as u16,
             users: dice.between(2, 6),
             persons_per_user: dice.between(1, 4),
             tabs: dice.between(1, 2),
             steps: dice.between(16_000, 44_000),
-            // Now and then enough for a user's numbers to reach their ceiling.
-            texts: if dice.percent(15) { dice.between(2_000, 3_000) } else { dice.between(100, 800) },
+            texts: dice.between(100, 800),
             groups: *dice.pick(&[0, 1, 2, 4]).unwrap_or(&1),
             changes: dice.between(0, 150),
             text_bytes_max,
@@ -154,7 +153,21 @@ impl Options {
             room: if tiny { LaneRoom { pushes: 2, answers: 1 } } else { LaneRoom { pushes: 64, answers: 64 } },
             faults: Faults { unknown_percent, ..faults },
             segment_bytes_max: *dice.pick(segments).unwrap_or(&1_500),
-        }
+        };
+        if dice.percent(8) { options.into_marathon() } else { options }
+    }
+
+    /// Few users who write much to a server that lives long: their numbers reach their ceilings.
+    fn into_marathon(mut self) -> Options {
+        let faults = self.faults;
+        self.faults = Faults { crash: 0, drain: 0, restore: 0, disk_full: 0, ..faults };
+        (self.users, self.persons_per_user) = (self.users.min(2), self.persons_per_user.min(2));
+        (self.texts, self.text_bytes_max, self.segment_bytes_max) = (4_000, 40, self.segment_bytes_max.max(1_500));
+        self.steps = 50_000;
+        let defaults = Limits::default();
+        (self.limits.list_every_ms, self.limits.cache_bytes_max) = (1, defaults.cache_bytes_max);
+        (self.limits.send_burst, self.limits.conversation_send_burst) = (1_000_000, 1_000_000);
+        self
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod kept;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use trunkline_client::core::{Client, ClientEvent, DisconnectReason, Follow, Link, Options};
@@ -18,7 +18,7 @@ use crate::network::LinkId;
 use crate::options::Dice;
 use crate::oracle::streams::Shown;
 use crate::oracle::watermarks::Mark;
-use crate::tap::{Ears, Tap};
+use crate::tap::{Ears, Heard, Tap};
 use kept::KeptOutbox;
 
 /// Where a connection is in its life, seen from the client.
@@ -77,6 +77,10 @@ pub struct Person {
     pub synced: bool,
     /// Its device had no stored position when it asked for that.
     pub began_now: bool,
+    /// Conversations that it opened without having confirmed anything of them.
+    unconfirmed: BTreeSet<ConversationId>,
+    /// Conversations of the first list it read.
+    listed: BTreeSet<ConversationId>,
     /// Whether it says how far it is.
     pub reports: bool,
     /// How far others are, as its program was told.
@@ -106,6 +110,8 @@ impl Person {
             connected: false,
             synced: false,
             began_now: false,
+            unconfirmed: BTreeSet::new(),
+            listed: BTreeSet::new(),
             reports,
             receipts: Receipts::new(),
             asked: 0,
@@ -130,6 +136,8 @@ impl Person {
         self.client = new_client(&self.token, follow, &self.outbox, &mut self.dice);
         self.known.clear();
         self.receipts.clear();
+        self.unconfirmed.clear();
+        self.listed.clear();
         (self.asked, self.connected, self.synced, self.began_now) = (0, false, false, false);
         (self.line.take().map(|line| line.link), lost)
     }
@@ -147,6 +155,21 @@ impl Person {
     /// When the SDK wants to be called, in milliseconds.
     pub fn next_deadline_ms(&self) -> Option<u64> {
         self.client.poll_timeout()
+    }
+
+    /// The server said something of a conversation.
+    pub fn hear(&mut self, heard: Heard) {
+        match heard {
+            Heard::Unconfirmed(id) => drop(self.unconfirmed.insert(id)),
+            Heard::Listed(id) if !self.synced => drop(self.listed.insert(id)),
+            Heard::Listed(_) => {}
+        }
+    }
+
+    /// Whether nobody can tell where its stream of a conversation begins: the device has confirmed nothing of it, and its
+    /// program opened it although the list did not say that it changed.
+    pub fn begins_anywhere(&self, conversation: ConversationId) -> bool {
+        self.unconfirmed.contains(&conversation) && !self.listed.contains(&conversation)
     }
 
     /// It has heard of a conversation.

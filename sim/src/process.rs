@@ -236,5 +236,5 @@ impl Process {
 
 /// The beginning of what is printed of something.
 pub fn brief(what: &impl std::fmt::Debug) -> String {
-    format!("{what:.0?}").chars().take(TOLD_CHARS).collect()
+    format!("{what:?}").chars().take(TOLD_CHARS).collect()
 }

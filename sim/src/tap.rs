@@ -56,6 +56,15 @@ struct Standing {
     admin: bool,
 }
 
+/// What the server says of a conversation beside its messages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Heard {
+    /// It was opened, and this device has confirmed nothing of it.
+    Unconfirmed(ConversationId),
+    /// It is in the list.
+    Listed(ConversationId),
+}
+
 /// What the tap hears with: everything that is known, and the truth.
 pub struct Ears<'a> {
     pub oracle: &'a mut Oracle,
@@ -66,6 +75,8 @@ pub struct Ears<'a> {
     pub numbers_floor: u64,
     /// The client asked to go on from what its device has stored, and whether that was nothing.
     pub began_now: Option<bool>,
+    /// What a program without a store of its own must know of conversations.
+    pub heard: Vec<Heard>,
     /// What is worth counting.
     pub marks: Vec<&'static str>,
     /// Prints requests.

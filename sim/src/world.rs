@@ -161,12 +161,14 @@ impl World {
             typing_ms: self.options.limits.typing_ms,
             numbers_floor: (self.incarnation - 1) << 40,
             began_now: None,
+            heard: Vec::new(),
             marks: Vec::new(),
             tells: self.trace,
             violation: None,
         };
         let result = run(&mut self.persons[number], &mut ears);
-        let Ears { began_now, marks, violation, .. } = ears;
+        let Ears { began_now, heard, marks, violation, .. } = ears;
+        heard.into_iter().for_each(|heard| self.persons[number].hear(heard));
         if let Some(now) = began_now {
             self.report.mark(if now { "listeners_began" } else { "listeners_resumed" }, 1);
             self.persons[number].began_now = now;

@@ -6,7 +6,7 @@ use trunkline_wire::ids::{ConversationId, UserId};
 use trunkline_wire::message::{Answer, ConversationKind, ErrorCode, Role, messages_of_page, schema};
 
 use super::pushes::{named, seen};
-use super::{Asked, Ears, Standing, Tap};
+use super::{Asked, Ears, Heard, Standing, Tap};
 use crate::oracle::Verdict;
 use crate::oracle::lists::ListedRow;
 use crate::oracle::watermarks::Mark;
@@ -49,6 +49,9 @@ impl Tap {
 
     fn opened(&self, ears: &mut Ears<'_>, conversation: ConversationId, opened: &schema::Opened<'_>) -> Verdict {
         ears.oracle.heard_of(conversation, opened.last_seq());
+        if opened.delivered_seq() == 0 {
+            ears.heard.push(Heard::Unconfirmed(conversation));
+        }
         let device_most = ears.oracle.watermarks.of_device(conversation, self.user, self.device);
         let user_most = ears.oracle.watermarks.of_user(conversation, self.user);
         let log = ears.oracle.log_now(ears.store, conversation)?;
@@ -204,6 +207,7 @@ impl Tap {
             }
             above = row.user_seq;
             told.insert(row.conversation);
+            ears.heard.push(Heard::Listed(row.conversation));
             ears.oracle.listed(ears.store, self.user, &row)?;
         }
         if told.is_empty() && synced.more() {

@@ -169,7 +169,7 @@ impl World {
                 let encoded = if sync {
                     encoder.sync(request, Some(wild(heard)), below, limit)
                 } else {
-                    encoder.report(request, wild(heard), &[receipt])
+                    encoder.report(request, wild(heard).min(heard), &[receipt])
                 };
                 encoded.write_envelope(&mut envelope);
                 envelope

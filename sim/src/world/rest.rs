@@ -17,7 +17,7 @@ use crate::person::{Habit, Person, Recall};
 
 /// Simulated time and steps within which everything has come to rest once the faults have ended.
 const REST_NS: u64 = 240 * 1_000_000_000;
-const REST_STEPS: usize = 2_000_000;
+const REST_STEPS: usize = 500_000;
 /// Nothing is kept longer than this for its own sake.
 const KEPT_NS: u64 = 600 * 1_000_000_000;
 /// Whatever is to be done within this time is waited for.
@@ -313,6 +313,9 @@ impl World {
 
     /// What a listener's device confirmed, or what was there when it began.
     pub(super) fn known_of_old(&self, person: &Person, conversation: ConversationId) -> u64 {
+        if person.begins_anywhere(conversation) {
+            return u64::MAX;
+        }
         let of_device = self.confirmed.get(&(person.user, person.device, conversation)).copied();
         let key = ConversationKey { tenant: TENANT, conversation };
         let Loaded::Conversation(image) = self.store.read(&Load::Conversation { key }) else {

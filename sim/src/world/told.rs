@@ -104,7 +104,7 @@ impl World {
     fn known_before(&self, number: usize, conversation: ConversationId) -> u64 {
         let person = &self.persons[number];
         match person.habit {
-            Habit::Listens if person.began_now => u64::MAX - 1,
+            Habit::Listens if person.began_now || person.begins_anywhere(conversation) => u64::MAX - 1,
             Habit::Listens => self.known_of_old(person, conversation),
             Habit::StartsAnew | Habit::Keeps => 0,
         }
