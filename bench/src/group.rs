@@ -81,8 +81,8 @@ struct Groups {
     /// Intended times that count.
     window: Range<u64>,
     stage: Stage,
-    /// Members that have not heard of their group.
-    unaware: u32,
+    /// What is due before anybody talks: each member hears of its group, each creator is answered, in either order.
+    due: u32,
     in_flight: u32,
     /// By member.
     refusals: Refusals,
@@ -110,7 +110,7 @@ impl Groups {
             spent: Spent::default(),
             window: u64::MAX..u64::MAX,
             stage: Stage::Making,
-            unaware: users.len() as u32,
+            due: users.len() as u32 + setting.groups,
             in_flight: 0,
             refusals: Refusals::default(),
         }
@@ -166,7 +166,9 @@ impl Groups {
             let (last_seq, members) = (opened.last_seq(), opened.members());
             return Err(misplaced(arrival, &format!("Opened of a group of {members} members with seq {last_seq}")));
         }
-        self.learn(arrival, opened.conversation())
+        self.learn(arrival, opened.conversation())?;
+        self.due -= 1;
+        Ok(())
     }
 
     /// Notes a group's conversation, whoever of its members hears of it first.
@@ -256,7 +258,7 @@ impl Groups {
         if !is_from_creator || change.is_none_or(|change| change.change() != Change::Created as u8) {
             return Err(self.blame(recipient, Misdeed::Forged { seq: message.seq() }));
         }
-        self.unaware -= 1;
+        self.due -= 1;
         Ok(())
     }
 
@@ -319,11 +321,11 @@ impl Scenario for Groups {
 
 impl Finite for Groups {
     fn is_done(&self) -> bool {
-        self.unaware == 0
+        self.due == 0
     }
 
     fn progress(&self) -> u64 {
-        u64::from(self.unaware)
+        u64::from(self.due)
     }
 
     fn repeat_due(&mut self, outlet: &mut Outlet, now_ns: u64) {
