@@ -54,8 +54,9 @@ pub fn serve(config: &Config) -> ExitCode {
     let make_core = move |setup: ShardSetup| {
         let room = LaneRoom { pushes: setup.room.pushes, answers: setup.room.answers };
         let now = trunkline_engine::clock::now();
-        let ShardSetup { shard, shards, limits, seed, incarnation, .. } = setup;
-        Shard::new(ShardConfig { shard, shards, keys: keys_of_shards.clone(), limits, room, seed, incarnation, now })
+        let ShardSetup { shard, shards, limits, seed, incarnation, hands_over, .. } = setup;
+        let keys = keys_of_shards.clone();
+        Shard::new(ShardConfig { shard, shards, keys, limits, room, seed, incarnation, hands_over, now })
     };
     trunkline_engine::run(config, make_core, |server| open_socket(config, server, keys))
 }

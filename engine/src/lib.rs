@@ -13,6 +13,7 @@
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod guests;
 pub mod lane;
 pub mod life;
 pub mod listener;
@@ -27,6 +28,7 @@ pub mod wake;
 
 pub use config::{Config, ConfigError, StoreKind};
 pub use control::{Control, ControlError};
+pub use guests::{Guest, GuestDoor};
 pub use lane::LaneRoom;
 pub use run::run;
 pub use server::{Server, ShardSetup, StartError};

@@ -56,6 +56,7 @@ impl<L: Log, I: Index> Offline<L, I> {
             room: LaneRoom { pushes: 0, answers: 0 },
             seed,
             incarnation: log.incarnation(),
+            hands_over: false,
             now: clock::now(),
         });
         Offline { desk: RefCell::new(Desk { shard, log, index, effects: Effects::new(), tickets: 0 }) }
@@ -99,7 +100,11 @@ impl<L: Log, I: Index> Desk<L, I> {
                         assert_eq!(ticket, asked, "one request is asked at a time");
                         answered = Some(answer);
                     }
-                    Effect::Send { .. } | Effect::Close { .. } | Effect::Post { .. } | Effect::Drained => {
+                    Effect::Send { .. }
+                    | Effect::Close { .. }
+                    | Effect::HandOver { .. }
+                    | Effect::Post { .. }
+                    | Effect::Drained => {
                         unreachable!("there is no connection, no other shard and no drain")
                     }
                 }

@@ -8,6 +8,7 @@ mod completions;
 mod connections;
 mod effects;
 
+use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use trunkline_shards::contract::{Core, Effects, Event, Now};
 
 use crate::clock;
 use crate::control::ControlPort;
+use crate::guests::GuestDoor;
 use crate::lane::Port;
 use crate::life::Life;
 use crate::ring::{Completion, Ring};
@@ -42,6 +44,8 @@ pub struct Links {
     pub store: StorePort,
     /// To whoever administers.
     pub control: ControlPort,
+    /// To whoever answers what shards do not.
+    pub guests: Option<GuestDoor>,
     /// What wakes the shard.
     pub doorbell: Arc<Doorbell>,
     /// When to drain and when to end.
@@ -55,6 +59,8 @@ pub struct Reactor<C> {
     links: Links,
     acceptor: Acceptor,
     connections: Connections,
+    /// Bytes of connections that are being handed over, by slot.
+    leaving: HashMap<u32, Vec<u8>>,
     effects: Effects,
     completions: Vec<Completion>,
     now: Now,
@@ -74,6 +80,7 @@ impl<C: Core> Reactor<C> {
             links,
             acceptor,
             connections: Connections::default(),
+            leaving: HashMap::new(),
             effects: Effects::new(),
             completions: Vec::new(),
             now: clock::now(),

@@ -8,6 +8,7 @@ mod accept;
 mod buffers;
 mod completion;
 mod flush;
+mod install;
 mod names;
 mod receive;
 mod setup;
@@ -139,6 +140,9 @@ impl Ring {
         }
         if self.features.has(Feature::MsgRing) && !self.can_message_rings() {
             self.features = self.features.without(Feature::MsgRing);
+        }
+        if self.features.has(Feature::FixedFdInstall) && !self.can_install() {
+            self.features = self.features.without(Feature::FixedFdInstall);
         }
     }
 

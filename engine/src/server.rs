@@ -15,12 +15,13 @@ use trunkline_storage::{Log, MemoryStore};
 
 use crate::config::{Config, StoreKind};
 use crate::control::{Control, control};
+use crate::guests::GuestDoor;
 use crate::lane::{LaneRoom, mesh, room_of_mesh};
 use crate::life::Life;
 use crate::listener::{self, ListenError};
 use crate::placement;
 use crate::reactor::{Links, Reactor};
-use crate::ring::{Features, Ring, RingFault, RingOptions};
+use crate::ring::{Feature, Features, Ring, RingFault, RingOptions};
 use crate::store::{self, StorePort};
 use crate::thread;
 use crate::wake::Doorbell;
@@ -40,6 +41,8 @@ pub struct ShardSetup {
     pub room: LaneRoom,
     /// The store's incarnation: no conversation goes on with an epoch below it.
     pub incarnation: u64,
+    /// Whether connections that ask for something else can be handed over.
+    pub hands_over: bool,
     /// Random, from the system.
     pub seed: [u8; 32],
 }
@@ -99,6 +102,18 @@ impl Server {
         config: &Config,
         make_core: impl Fn(ShardSetup) -> C + Send + Sync + 'static,
     ) -> Result<Server, StartError> {
+        Server::start_with_guests(config, None, make_core)
+    }
+
+    /// The same, and connections that ask for something that shards do not serve go through a door.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing is left running.
+    pub fn start_with_guests<C: Core>(
+        config: &Config,
+        guests: Option<GuestDoor>,
+        make_core: impl Fn(ShardSetup) -> C + Send + Sync + 'static,
+    ) -> Result<Server, StartError> {
         raise_descriptor_limit();
         let (listeners, address) = listener::open(&config.listen, config.shards).map_err(StartError::Listen)?;
         let doorbells = doorbells(config.shards)?;
@@ -121,7 +136,7 @@ impl Server {
                 v6: address.is_ipv6(),
                 core: config.pin.then(|| placement::core_of(&cores, shard)),
                 listener,
-                links: Links { port, store, control, doorbell, life: Arc::clone(&life) },
+                links: Links { port, store, control, guests: guests.clone(), doorbell, life: Arc::clone(&life) },
                 all_out: Arc::clone(&all_out),
                 ready: ready.clone(),
             };
@@ -133,6 +148,7 @@ impl Server {
                 limits,
                 room,
                 incarnation,
+                hands_over: false,
                 seed: random_seed(),
             };
             let make_core = Arc::clone(&make_core);
@@ -213,6 +229,7 @@ impl Seat {
         setup.connections_max = ring.slots();
         doorbell.set_ring(ring.wake_target());
         let features = ring.features();
+        setup.hands_over = links.guests.is_some() && features.has(Feature::FixedFdInstall);
         let mut reactor = Reactor::new(make_core(setup), ring, listener, links);
         let _ = ready.send(Ok(features));
         drop(ready);

@@ -38,6 +38,8 @@ impl Transport {
 pub enum Heard<'a> {
     /// The handshake is done.
     Opened,
+    /// Instead of a handshake came a request for another path, of which this is all so far; nothing more is heard.
+    Other(&'a [u8]),
     /// A binary message.
     Binary(&'a [u8]),
     /// A text message; only where [`FrameLimits::text_accepted`].
@@ -57,6 +59,8 @@ pub struct ConnectionLimits {
     pub frame: FrameLimits,
     /// The only path that is served; none: every path.
     pub path: Option<&'static str>,
+    /// Requests for other paths are for somebody else; else they are refused.
+    pub others_are_handed_over: bool,
 }
 
 #[derive(Debug)]
@@ -65,6 +69,8 @@ enum Phase {
     Open(Assembler),
     /// The refusal of a handshake is queued or sent.
     Refused,
+    /// Somebody else answers.
+    HandedOver,
     /// A close frame is queued or sent. `answered`: the peer's close frame came.
     Closing {
         assembler: Option<Assembler>,
@@ -82,15 +88,19 @@ pub struct Connection {
 
 impl Default for Connection {
     fn default() -> Connection {
-        Connection::new(HandshakeLimits::DEFAULT)
+        Connection::new(&ConnectionLimits::default())
     }
 }
 
 impl Connection {
     /// A connection that was just accepted.
-    pub fn new(limits: HandshakeLimits) -> Connection {
+    pub fn new(limits: &ConnectionLimits) -> Connection {
+        let handshake = match limits.path.filter(|_| limits.others_are_handed_over) {
+            Some(path) => ServerHandshake::only(path, limits.handshake),
+            None => ServerHandshake::new(limits.handshake),
+        };
         Connection {
-            phase: Phase::Handshake(Box::new(ServerHandshake::new(limits))),
+            phase: Phase::Handshake(Box::new(handshake)),
             transport: Transport::Plain,
             outbox: Outbox::default(),
         }
@@ -119,7 +129,15 @@ impl Connection {
                         return Ok(());
                     }
                 }
-                Err(violation) => return Err(self.refuse_handshake(violation)),
+                Err(violation) => {
+                    let other = handshake.take_other();
+                    if other.is_empty() {
+                        return Err(self.refuse_handshake(violation));
+                    }
+                    self.phase = Phase::HandedOver;
+                    let _ = sink(Heard::Other(&other));
+                    return Ok(());
+                }
             }
         }
         self.receive_frames(limits, stream, sink)
@@ -275,7 +293,7 @@ impl Connection {
         let phase = match &self.phase {
             Phase::Handshake(_) => size_of::<ServerHandshake>(),
             Phase::Open(assembler) | Phase::Closing { assembler: Some(assembler), .. } => assembler.heap_bytes(),
-            Phase::Closing { assembler: None, .. } | Phase::Refused => 0,
+            Phase::Closing { assembler: None, .. } | Phase::Refused | Phase::HandedOver => 0,
         };
         phase + self.outbox.bytes()
     }

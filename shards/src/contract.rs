@@ -151,6 +151,15 @@ pub enum Effect {
         /// The connection.
         connection: ConnectionId,
     },
+    /// Give the connection to whoever answers requests for other paths, with all bytes that came, and those that still come
+    /// until its receive has ended; free its slot. No send is outstanding. Emitted by [`Core::work`], so that no
+    /// [`Event::Received`] comes behind it, and once per connection, instead of [`Effect::Close`]; [`Event::Closed`] follows.
+    HandOver {
+        /// The connection.
+        connection: ConnectionId,
+        /// What came so far.
+        bytes: Vec<u8>,
+    },
     /// Append to the log; gates acks.
     Append {
         /// Comes back with the answer.

@@ -48,6 +48,8 @@ macro_rules! counters {
 counters! {
     /// Connections accepted.
     connections_accepted,
+    /// Connections handed over, since they asked for another path.
+    connections_handed_over,
     /// Connections there are now.
     connections_open,
     /// Sessions there are now.

@@ -80,10 +80,12 @@ pub(crate) struct FrontConnection {
     /// When the wheel tells of it next; entries in the wheel for a later time are void.
     armed_ns: u64,
     dirty: bool,
-    /// [`Effect::Close`] was emitted.
+    /// [`Effect::Close`] or [`Effect::HandOver`] was emitted.
     hung_up: bool,
     /// It waits for its last answers before it closes.
     draining: bool,
+    /// All bytes so far of a request for another path; empty of every other connection.
+    other: Vec<u8>,
     counted_unauthenticated: bool,
     pull: Pull,
 }
@@ -127,12 +129,16 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    pub fn new(keys: TokenKeys, shards: u16, now_ns: u64) -> Front {
+    pub fn new(keys: TokenKeys, shards: u16, hands_over: bool, now_ns: u64) -> Front {
         Front {
             connections: Vec::new(),
             pending: Slab::default(),
             keys,
-            limits: ConnectionLimits { path: Some(PATH), ..ConnectionLimits::default() },
+            limits: ConnectionLimits {
+                path: Some(PATH),
+                others_are_handed_over: hands_over,
+                ..ConnectionLimits::default()
+            },
             wheel: Wheel::new(now_ns),
             dirty: Vec::new(),
             pool: Vec::new(),
@@ -165,7 +171,7 @@ impl Front {
         assert!(self.connections[slot].is_none(), "a slot has one connection at a time");
         let connection = Box::new(FrontConnection {
             id,
-            link: Connection::new(self.limits.handshake),
+            link: Connection::new(&self.limits),
             identity: Identity::Nobody,
             peer,
             control: Bucket::default(),
@@ -179,6 +185,7 @@ impl Front {
             dirty: false,
             hung_up: false,
             draining: false,
+            other: Vec::new(),
             counted_unauthenticated: true,
             pull: Pull::Live,
         });
@@ -209,6 +216,11 @@ impl Front {
             limits.frame.message_bytes_max = HELLO_BYTES_MAX as u32;
         }
         // What comes behind a misdeed is neither counted as another one nor buys more time.
+        if !connection.other.is_empty() {
+            connection.other.extend_from_slice(bytes);
+            self.commands = commands;
+            return;
+        }
         let was_closing = connection.link.is_closing();
         let outcome = connection.read(turn, &limits, bytes, &mut commands);
         for command in commands.drain(..) {
@@ -241,9 +253,11 @@ impl Front {
         self.mark_dirty(id);
     }
 
-    /// The peer ended the stream.
+    /// The peer ended the stream. Whoever it is handed over to sees that, too.
     pub fn ended(&mut self, turn: &mut Turn<'_>, id: ConnectionId) {
-        self.hang_up(turn, id);
+        if self.get(id).is_some_and(|connection| connection.other.is_empty()) {
+            self.hang_up(turn, id);
+        }
     }
 
     /// The slot is free.
@@ -314,6 +328,16 @@ impl Front {
         }
     }
 
+    /// A request for another path: whoever serves those has the connection from here on.
+    fn hand_over(&mut self, turn: &mut Turn<'_>, id: ConnectionId) {
+        let Some(connection) = self.get(id) else { return };
+        connection.hung_up = true;
+        let bytes = core::mem::take(&mut connection.other);
+        turn.shared.counters.connections_handed_over += 1;
+        turn.effects.push(Effect::HandOver { connection: id, bytes });
+        self.authenticated(id);
+    }
+
     /// The connection no longer counts as one that has not authenticated.
     pub(crate) fn authenticated(&mut self, id: ConnectionId) {
         let Some(connection) = self.get(id) else { return };
@@ -345,6 +369,10 @@ impl Front {
             let Some(connection) = self.get(id) else { continue };
             connection.dirty = false;
             if connection.hung_up {
+                continue;
+            }
+            if !connection.other.is_empty() {
+                self.hand_over(turn, id);
                 continue;
             }
             if let Some(bytes) = connection.link.take_send() {
@@ -489,6 +517,10 @@ impl FrontConnection {
             verdict = match heard {
                 Heard::Opened => {
                     opened = true;
+                    Ok(())
+                }
+                Heard::Other(bytes) => {
+                    self.other.extend_from_slice(bytes);
                     Ok(())
                 }
                 Heard::Binary(message) => {

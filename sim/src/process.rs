@@ -77,6 +77,7 @@ impl Process {
             room: options.room,
             seed: dice.bytes(),
             incarnation,
+            hands_over: false,
             now,
         };
         let count = usize::from(shards);
@@ -133,6 +134,7 @@ impl Process {
                     bytes.as_slice().hash(&mut self.trace);
                     outcomes.push(Outcome::Send(shard, connection, bytes));
                 }
+                Effect::HandOver { .. } => unreachable!("nobody else answers here"),
                 Effect::Close { connection } => outcomes.push(Outcome::Close(shard, connection)),
                 Effect::Append { ticket, append } => store.append(shard, ticket, append),
                 Effect::Put { ticket, put } => {

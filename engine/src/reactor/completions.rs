@@ -4,6 +4,7 @@ use trunkline_shards::contract::{Bytes, ConnectionId, Core, Event, PeerAddress};
 
 use super::Reactor;
 use super::connections::{Connection, Phase};
+use crate::guests::Guest;
 use crate::ring::{Completion, Op, Tag};
 
 impl<C: Core> Reactor<C> {
@@ -26,6 +27,7 @@ impl<C: Core> Reactor<C> {
             Op::Send => self.sent(completion),
             Op::AcceptMany | Op::AcceptOne => self.accepted(&completion),
             Op::Name => self.named(&completion),
+            Op::Install => self.installed(completion),
             Op::Close => self.freed(&completion),
             Op::Cancel => self.cancelled(&completion),
             Op::Doorbell => self.ring.listen_to_doorbell(),
@@ -43,11 +45,16 @@ impl<C: Core> Reactor<C> {
             return;
         };
         connection.receiving = more;
-        let open = connection.phase == Phase::Open;
+        let phase = connection.phase;
+        let open = phase == Phase::Open;
         let id = ConnectionId { slot: tag.slot, generation: tag.generation };
         if open && result > 0 {
             let bytes = self.ring.received(&completion);
             self.core.apply(self.now, Event::Received { connection: id, bytes }, &mut self.effects);
+        } else if phase == Phase::Leaving
+            && let Some(all) = self.leaving.get_mut(&tag.slot)
+        {
+            all.extend_from_slice(self.ring.received(&completion));
         }
         self.ring.recycle(completion);
         if more {
@@ -131,7 +138,7 @@ impl<C: Core> Reactor<C> {
         let tag = completion.tag();
         let Some(connection) = self.connections.of_tag(tag) else { return };
         connection.cancels = connection.cancels.saturating_sub(1);
-        if connection.phase == Phase::Closing && connection.cancels == 0 {
+        if matches!(connection.phase, Phase::Closing | Phase::Leaving) && connection.cancels == 0 {
             self.cancel_operations(tag.slot);
         }
     }
@@ -165,13 +172,31 @@ impl<C: Core> Reactor<C> {
         self.free_if_quiet(slot);
     }
 
-    /// Frees the slot of a closing connection as soon as nothing is under way there.
+    /// Frees the slot of a closing connection, or lets one leave, as soon as nothing is under way there.
     fn free_if_quiet(&mut self, slot: u32) {
         let connection = self.connections.at(slot);
-        if connection.phase == Phase::Closing && connection.is_quiet() {
-            connection.phase = Phase::Freeing;
-            self.ring.close(slot, connection.generation);
+        match connection.phase {
+            Phase::Closing if connection.is_quiet() => {
+                connection.phase = Phase::Freeing;
+                self.ring.close(slot, connection.generation);
+            }
+            Phase::Leaving if connection.is_quiet() => {
+                connection.phase = Phase::Installing;
+                self.ring.install(slot, connection.generation);
+            }
+            _ => {}
         }
+    }
+
+    /// Whoever answers other requests gets the socket, and the slot is freed; without a descriptor the connection ends.
+    fn installed(&mut self, completion: Completion) {
+        let Tag { slot, generation, .. } = completion.tag();
+        let bytes = self.leaving.remove(&slot).unwrap_or_default();
+        if let (Some(socket), Some(guests)) = (self.ring.installed(completion), &self.links.guests) {
+            guests.receive(Guest { socket, bytes });
+        }
+        self.connections.at(slot).phase = Phase::Freeing;
+        self.ring.close(slot, generation);
     }
 }
 

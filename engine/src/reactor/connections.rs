@@ -19,6 +19,10 @@ pub enum Phase {
     Open,
     /// The core has closed it; what is under way is being cancelled.
     Closing,
+    /// The core has handed it over; its receive is being cancelled.
+    Leaving,
+    /// A descriptor is being made of it, for whoever it was handed over to.
+    Installing,
     /// Nothing is under way but the freeing of the slot; the core knew it.
     Freeing,
     /// The same, of a connection the core never heard of.

@@ -25,6 +25,7 @@ impl<C: Core> Reactor<C> {
         match effect {
             Effect::Send { connection, bytes } => self.send(connection, bytes),
             Effect::Close { connection } => self.close(connection),
+            Effect::HandOver { connection, bytes } => self.hand_over(connection, bytes),
             Effect::Append { ticket, append } => self.links.store.write(ticket, Write::Append(append)),
             Effect::Put { ticket, put } => self.links.store.write(ticket, Write::Put(put)),
             Effect::Load { ticket, load } => self.links.store.load(ticket, load),
@@ -41,6 +42,14 @@ impl<C: Core> Reactor<C> {
 
     fn close(&mut self, id: ConnectionId) {
         self.connections.open(id).phase = Phase::Closing;
+        self.cancel_operations(id.slot);
+    }
+
+    fn hand_over(&mut self, id: ConnectionId, bytes: Vec<u8>) {
+        let connection = self.connections.open(id);
+        assert!(!connection.sending, "a connection is handed over before anything is sent");
+        connection.phase = Phase::Leaving;
+        self.leaving.insert(id.slot, bytes);
         self.cancel_operations(id.slot);
     }
 

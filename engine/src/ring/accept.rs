@@ -76,15 +76,21 @@ impl Ring {
 
     /// Whether the kernel can tell a peer's address (Linux 6.7): asked of a socket that has none.
     pub(super) fn can_name_peers(&mut self) -> bool {
-        let Ok(socket) = std::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0)) else { return false };
-        if self.uring.submitter().register_files_update(0, &[socket.as_raw_fd()]).is_err() {
-            return false;
-        }
-        self.name_peer(0);
-        let completion = self.complete_one(Op::Name);
-        self.names.take_back(completion.tag().generation);
-        let emptied = self.uring.submitter().register_files_update(0, &[-1]).is_ok();
-        emptied && completion.result() == -libc::ENOTCONN
+        let name = |ring: &mut Ring| {
+            ring.name_peer(0);
+            let completion = ring.complete_one(Op::Name);
+            ring.names.take_back(completion.tag().generation);
+            completion.result() == -libc::ENOTCONN
+        };
+        self.with_socket_in_a_slot(name).unwrap_or(false)
+    }
+
+    /// Tries something with an unconnected socket in slot 0, while there is no connection yet.
+    pub(super) fn with_socket_in_a_slot<T>(&mut self, attempt: impl FnOnce(&mut Ring) -> T) -> Option<T> {
+        let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0)).ok()?;
+        self.uring.submitter().register_files_update(0, &[socket.as_raw_fd()]).ok()?;
+        let result = attempt(self);
+        self.uring.submitter().register_files_update(0, &[-1]).ok().map(|_| result)
     }
 }
 

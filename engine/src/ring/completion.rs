@@ -16,6 +16,8 @@ pub enum Op {
     Receive,
     /// A send.
     Send,
+    /// Makes an ordinary descriptor of a slot's socket.
+    Install,
     /// Frees a slot.
     Close,
     /// Cancels another operation.
@@ -29,12 +31,13 @@ pub enum Op {
 }
 
 impl Op {
-    const ALL: [Op; 10] = [
+    const ALL: [Op; 11] = [
         Op::AcceptMany,
         Op::AcceptOne,
         Op::Name,
         Op::Receive,
         Op::Send,
+        Op::Install,
         Op::Close,
         Op::Cancel,
         Op::Doorbell,

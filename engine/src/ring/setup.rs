@@ -29,11 +29,13 @@ pub enum Feature {
     MultishotReceive,
     /// A shard wakes another through its ring (5.18); else by eventfd.
     MsgRing,
+    /// A connection can leave its ring (6.8).
+    FixedFdInstall,
 }
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Feature; 7] = [
+    pub const ALL: [Feature; 8] = [
         Feature::NoSqArray,
         Feature::DeferTaskrun,
         Feature::TaskrunFlag,
@@ -41,6 +43,7 @@ impl Feature {
         Feature::MultishotAccept,
         Feature::MultishotReceive,
         Feature::MsgRing,
+        Feature::FixedFdInstall,
     ];
 
     /// Its name in configuration and reports.
@@ -53,6 +56,7 @@ impl Feature {
             Feature::MultishotAccept => "multishot_accept",
             Feature::MultishotReceive => "multishot_receive",
             Feature::MsgRing => "msg_ring",
+            Feature::FixedFdInstall => "fixed_fd_install",
         }
     }
 

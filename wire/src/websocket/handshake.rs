@@ -94,13 +94,30 @@ pub struct ServerHandshake {
     reader: HeadReader,
     fields: Fields,
     violation: Option<Violation>,
+    /// The only path whose requests are judged here.
+    only: Option<&'static str>,
+    other: Vec<u8>,
 }
 
 impl ServerHandshake {
     /// The state of a connection that was just accepted.
     #[must_use]
     pub fn new(limits: HandshakeLimits) -> Self {
-        Self { reader: HeadReader::new(limits), fields: Fields::default(), violation: None }
+        let (reader, fields) = (HeadReader::new(limits), Fields::default());
+        Self { reader, fields, violation: None, only: None, other: Vec::new() }
+    }
+
+    /// The same, of a port where another server answers what is not for this path, whatever the method: such a request
+    /// ends as [`Violation::PathNotFound`] with its first line, and [`ServerHandshake::take_other`] has its bytes.
+    #[must_use]
+    pub fn only(path: &'static str, limits: HandshakeLimits) -> Self {
+        Self { only: Some(path), ..Self::new(limits) }
+    }
+
+    /// All bytes of a request for another path, those given last included; empty where it was no such request.
+    #[must_use]
+    pub fn take_other(&mut self) -> Vec<u8> {
+        core::mem::take(&mut self.other)
     }
 
     /// Takes the next bytes, in any segmentation. The handshake ends with `Done`, or with a violation, which is
@@ -116,6 +133,10 @@ impl ServerHandshake {
         let mut rest = bytes;
         while let Some(line) = self.reader.next_line(&mut rest)? {
             match line {
+                HeadLine::Start(line) if self.only.is_some_and(|path| is_for_another(line, path)) => {
+                    self.other = [line, b"\r\n", rest].concat();
+                    return Err(Violation::PathNotFound);
+                }
                 HeadLine::Start(line) => self.fields.read_request_line(line)?,
                 HeadLine::Field(name, value) => self.fields.read(name, value)?,
                 HeadLine::End => {
@@ -145,18 +166,7 @@ struct Fields {
 impl Fields {
     /// `GET target HTTP/1.1` (RFC 9112 section 3).
     fn read_request_line(&mut self, line: &[u8]) -> Result<(), Violation> {
-        let mut words = line.split(|byte| *byte == b' ');
-        let (Some(method), Some(target), Some(version), None) =
-            (words.next(), words.next(), words.next(), words.next())
-        else {
-            return Err(Violation::InvalidRequestLine);
-        };
-        let [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] = version else {
-            return Err(Violation::InvalidRequestLine);
-        };
-        if !is_token(method) {
-            return Err(Violation::InvalidRequestLine);
-        }
+        let (method, target, version) = split_request_line(line).ok_or(Violation::InvalidRequestLine)?;
         if version != b"HTTP/1.1" {
             return Err(Violation::UnsupportedHttpVersion);
         }
@@ -164,9 +174,8 @@ impl Fields {
             return Err(Violation::MethodNotGet);
         }
         let target = origin_form(target).ok_or(Violation::InvalidRequestLine)?;
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        self.path = if path.is_empty() { "/".into() } else { path.into() };
-        self.query = query.into();
+        let (path, query) = split_target(target);
+        (self.path, self.query) = (path.into(), query.into());
         Ok(())
     }
 
@@ -220,6 +229,29 @@ impl Fields {
         let Self { path, query, origin, protocols, .. } = self;
         Ok(Request { path, query, host, origin, key, protocols })
     }
+}
+
+/// Method, target and version of a request line (RFC 9112 section 3).
+fn split_request_line(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let mut words = line.split(|byte| *byte == b' ');
+    let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
+    else {
+        return None;
+    };
+    let is_version = matches!(version, [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']);
+    (is_version && is_token(method)).then_some((method, target, version))
+}
+
+/// Whether a request line is one of HTTP/1 for another path.
+fn is_for_another(line: &[u8], path: &str) -> bool {
+    let Some((_, target, [b'H', b'T', b'T', b'P', b'/', b'1', ..])) = split_request_line(line) else { return false };
+    origin_form(target).is_some_and(|target| split_target(target).0 != path)
+}
+
+/// Path and query of a target.
+fn split_target(target: &str) -> (&str, &str) {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    (if path.is_empty() { "/" } else { path }, query)
 }
 
 /// The path and query of a target, which may be an absolute URI (RFC 9112 section 3.2); empty if that has no path.
@@ -295,6 +327,41 @@ mod tests {
         let key = HandshakeKey::parse(b"dGhlIHNhbXBsZSBub25jZQ==").unwrap();
         assert_eq!(key, HandshakeKey::from_nonce(*b"the sample nonce"));
         assert_eq!(&key.accept(), b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn what_is_for_another_path_is_handed_out_whole() {
+        let request = b"POST /v1/login?a=b HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
+        for cut in 0..request.len() {
+            let mut handshake = ServerHandshake::only("/v1/ws", HandshakeLimits::DEFAULT);
+            let (before, behind) = request.split_at(cut);
+            let first = handshake.receive(before);
+            let mut all = handshake.take_other();
+            if first.is_ok() {
+                assert_eq!(handshake.receive(behind), Err(Violation::PathNotFound));
+                all = handshake.take_other();
+            } else {
+                all.extend_from_slice(behind);
+            }
+            assert_eq!(all, request, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn what_is_for_this_path_or_no_http_is_judged_here() {
+        for (line, violation) in [
+            ("POST /v1/ws HTTP/1.1", Violation::MethodNotGet),
+            ("GET /v1/ws HTTP/1.0", Violation::UnsupportedHttpVersion),
+            ("PRI * HTTP/2.0", Violation::UnsupportedHttpVersion),
+            ("GET /other HTTP/2.0", Violation::UnsupportedHttpVersion),
+            ("OPTIONS * HTTP/1.1", Violation::MethodNotGet),
+            ("GET * HTTP/1.1", Violation::InvalidRequestLine),
+            ("hello", Violation::InvalidRequestLine),
+        ] {
+            let mut handshake = ServerHandshake::only("/v1/ws", HandshakeLimits::DEFAULT);
+            assert_eq!(handshake.receive(alloc::format!("{line}\r\n").as_bytes()), Err(violation), "{line}");
+            assert!(handshake.take_other().is_empty(), "{line}");
+        }
     }
 
     #[test]
