@@ -133,7 +133,13 @@ impl<S: Shards + ?Sized> Accounts<'_, S> {
         }
         let user = random_user()?;
         let folded = handle.fold();
-        let request = AdminRequest::CreateUser { tenant: TENANT, user, handle: handle.as_str().to_owned(), folded };
+        let request = AdminRequest::CreateUser {
+            tenant: TENANT,
+            user,
+            handle: handle.as_str().to_owned(),
+            folded,
+            account: Vec::new(),
+        };
         match self.ask(self.home(user), &request)? {
             AdminAnswer::UserCreated(device) => Ok(self.issue(handle, user, device, ttl_s)),
             AdminAnswer::HandleTaken => Err(AccountError::Taken(handle)),

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use trunkline_shards::contract::{AdminAnswer, AdminRequest, ShardId};
 use trunkline_shards::counters::Counters;
+use trunkline_shards::store::UserRow;
 use trunkline_wire::ids::{DeviceId, HashSlot, TenantId, UserId};
 use trunkline_wire::token::{TokenKey, TokenKeys};
 
@@ -19,7 +20,7 @@ pub(crate) struct TestShards {
 #[derive(Default)]
 struct State {
     handles: HashMap<String, UserId>,
-    devices: HashMap<UserId, u32>,
+    users: HashMap<UserId, UserRow>,
     next: VecDeque<Result<AdminAnswer, AskError>>,
 }
 
@@ -55,21 +56,37 @@ impl Shards for TestShards {
         }
         let assert_home = |tenant: TenantId, user| assert_eq!(HashSlot::of_user(tenant, user).shard(self.count), shard);
         Ok(match request {
-            AdminRequest::CreateUser { tenant, user, folded, .. } => {
+            AdminRequest::CreateUser { tenant, user, handle, folded, account } => {
                 assert_home(tenant, user);
                 if state.handles.contains_key(&folded) {
                     return Ok(AdminAnswer::HandleTaken);
                 }
                 state.handles.insert(folded, user);
-                state.devices.insert(user, 1);
+                let row = UserRow { handle, account, devices: 1, ..UserRow::default() };
+                state.users.insert(user, row);
                 AdminAnswer::UserCreated(DeviceId(1))
             }
             AdminRequest::FindHandle { folded, .. } => AdminAnswer::HandleFound(state.handles.get(&folded).copied()),
             AdminRequest::CreateDevice { tenant, user } => {
                 assert_home(tenant, user);
-                let Some(devices) = state.devices.get_mut(&user) else { return Ok(AdminAnswer::UnknownUser) };
-                *devices += 1;
-                AdminAnswer::DeviceCreated(DeviceId(*devices))
+                let Some(row) = state.users.get_mut(&user) else { return Ok(AdminAnswer::UnknownUser) };
+                row.devices += 1;
+                AdminAnswer::DeviceCreated(DeviceId(row.devices))
+            }
+            AdminRequest::ReadAccount { tenant, user } => {
+                assert_home(tenant, user);
+                let row = state.users.get(&user).cloned();
+                row.map_or(AdminAnswer::UnknownUser, |row| AdminAnswer::Account(Box::new(row)))
+            }
+            AdminRequest::WriteAccount { tenant, user, version, account, adds_device } => {
+                assert_home(tenant, user);
+                let Some(row) = state.users.get_mut(&user) else { return Ok(AdminAnswer::UnknownUser) };
+                if row.version != version {
+                    return Ok(AdminAnswer::AccountChanged);
+                }
+                (row.version, row.account) = (version + 1, account);
+                row.devices += u32::from(adds_device);
+                AdminAnswer::AccountWritten(DeviceId(row.devices))
             }
             AdminRequest::Counters => {
                 AdminAnswer::Counters(Box::new(Counters { messages_stored: 10, ..Counters::default() }))

@@ -34,7 +34,7 @@ fn fails() {
     }
     let doorbells: Arc<[_]> = Arc::from([Arc::new(Doorbell::new().unwrap())]);
     let (mut ports, _threads) = store::start(Broken, Arc::new(MemoryStore::new()), &doorbells, &Limits::default());
-    let row = UserRow { handle: "h".into(), created_ms: 0, devices: 1 };
+    let row = UserRow { handle: "h".into(), created_ms: 0, devices: 1, ..UserRow::default() };
     let key = UserKey { tenant: TenantId(0), user: UserId(1) };
     ports[0].write(Ticket(1), Write::Put(Box::new(Put::User { key, row })));
     ports[0].wake();

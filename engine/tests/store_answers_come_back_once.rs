@@ -27,7 +27,7 @@ struct Clerk {
 
 impl Clerk {
     fn row(key: UserKey) -> UserRow {
-        UserRow { handle: format!("user {}", key.user.0), created_ms: key.user.0, devices: 1 }
+        UserRow { handle: format!("user {}", key.user.0), created_ms: key.user.0, devices: 1, ..UserRow::default() }
     }
 }
 

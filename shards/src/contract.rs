@@ -14,7 +14,7 @@ use trunkline_wire::ids::{DeviceId, TenantId, UserId};
 
 use crate::counters::Counters;
 use crate::entry::Entry;
-use crate::store::{Append, Load, Put, StoreResult};
+use crate::store::{Append, Load, Put, StoreResult, UserRow};
 
 /// Number of a shard in its process, from 0.
 pub type ShardId = u16;
@@ -254,6 +254,28 @@ pub enum AdminRequest {
         handle: String,
         /// The handle as it is unique ([`trunkline_wire::handle::Handle::fold`]).
         folded: String,
+        /// [`UserRow::account`] to begin with.
+        account: Vec<u8>,
+    },
+    /// Reads an account.
+    ReadAccount {
+        /// The tenant.
+        tenant: TenantId,
+        /// The user.
+        user: UserId,
+    },
+    /// Changes an account that is as it was read.
+    WriteAccount {
+        /// The tenant.
+        tenant: TenantId,
+        /// The user.
+        user: UserId,
+        /// [`UserRow::version`] as it was read.
+        version: u64,
+        /// [`UserRow::account`] as it is to be.
+        account: Vec<u8>,
+        /// The user gets a device more.
+        adds_device: bool,
     },
     /// Who has a handle? Any shard answers.
     FindHandle {
@@ -284,6 +306,12 @@ pub enum AdminAnswer {
     HandleFound(Option<UserId>),
     /// The new device.
     DeviceCreated(DeviceId),
+    /// The account as it is now.
+    Account(Box<UserRow>),
+    /// The account was changed; how many devices were given out so far.
+    AccountWritten(DeviceId),
+    /// Somebody else changed the account meanwhile; nothing was written.
+    AccountChanged,
     /// No such user.
     UnknownUser,
     /// The counters.

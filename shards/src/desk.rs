@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use crate::contract::{Effect, Effects, Ticket};
 use crate::conversation::SuspendedSend;
@@ -80,6 +81,12 @@ pub(crate) enum AccountStep {
     ReadUser(UserKey),
     /// The account is being written with a device more.
     WriteDevice { key: UserKey, device: u32 },
+    /// The account is being read, for whoever asked.
+    ReadAccount,
+    /// The account is being read, to be changed if it has this version.
+    ReadVersion { key: UserKey, version: u64, account: Vec<u8>, adds_device: bool },
+    /// The account is being written with what was asked.
+    WriteAccount { key: UserKey, devices: u32 },
 }
 
 /// Outstanding requests, bounded per kind.
@@ -135,7 +142,10 @@ impl Desk {
             | Purpose::Position(..)
             | Purpose::Account(
                 _,
-                AccountStep::WriteUser { .. } | AccountStep::Claim(_) | AccountStep::WriteDevice { .. },
+                AccountStep::WriteUser { .. }
+                | AccountStep::Claim(_)
+                | AccountStep::WriteDevice { .. }
+                | AccountStep::WriteAccount { .. },
             ) => &mut self.puts,
             _ => &mut self.loads,
         };

@@ -189,7 +189,7 @@ pub struct ListChange {
 }
 
 /// An account.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct UserRow {
     /// The handle as shown.
     pub handle: String,
@@ -197,7 +197,14 @@ pub struct UserRow {
     pub created_ms: u64,
     /// Devices given out so far.
     pub devices: u32,
+    /// Counts the changes of `account`, from 0.
+    pub version: u64,
+    /// What the edge knows of the user, in a form of its own; at most [`ACCOUNT_BYTES_MAX`].
+    pub account: Vec<u8>,
 }
+
+/// Most bytes of [`UserRow::account`].
+pub const ACCOUNT_BYTES_MAX: usize = 64 * 1024;
 
 /// A write to the index.
 #[derive(Clone, PartialEq, Eq, Debug)]

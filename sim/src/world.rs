@@ -98,7 +98,7 @@ impl World {
     fn populate(&mut self) {
         let users = self.users();
         for (index, &user) in users.iter().enumerate() {
-            let row = UserRow { handle: format!("user{index}"), created_ms: 0, devices: 3 };
+            let row = UserRow { handle: format!("user{index}"), created_ms: 0, devices: 3, ..UserRow::default() };
             self.store.write_now(Put::User { key: UserKey { tenant: TENANT, user }, row });
             let tabs = self.options.tabs.min(self.options.limits.sessions_per_device_max as usize);
             for number in 0..self.options.persons_per_user {

@@ -98,7 +98,8 @@ impl<L: Log> Writer<L> {
     }
 
     fn write_user(&mut self, number: u64) {
-        let row = UserRow { handle: format!("stored-{number}"), created_ms: SINCE_MS, devices: 1 };
+        let row =
+            UserRow { handle: format!("stored-{number}"), created_ms: SINCE_MS, devices: 1, ..UserRow::default() };
         self.put(Put::User { key: UserKey { tenant: TENANT, user: user(number) }, row });
     }
 

@@ -126,14 +126,19 @@ pub(crate) fn decode_checkpoint(key: &[u8], value: &[u8]) -> Option<Checkpoint> 
 }
 
 pub(crate) fn encode_user(key: &[u8], row: &UserRow) -> Vec<u8> {
-    let head = Writer::new(12 + row.handle.len()).u64(row.created_ms).u32(row.devices);
-    head.bytes(row.handle.as_bytes()).seal(key)
+    Writer::new(24 + row.handle.len() + row.account.len())
+        .u64(row.created_ms)
+        .u32(row.devices)
+        .u64(row.version)
+        .text(&row.handle)
+        .bytes(&row.account)
+        .seal(key)
 }
 
 pub(crate) fn decode_user(key: &[u8], value: &[u8]) -> Option<UserRow> {
     let mut fields = Reader::open(key, value)?;
-    let (created_ms, devices) = (fields.u64()?, fields.u32()?);
-    Some(UserRow { handle: str::from_utf8(fields.rest()).ok()?.to_owned(), created_ms, devices })
+    let (created_ms, devices, version) = (fields.u64()?, fields.u32()?, fields.u64()?);
+    Some(UserRow { handle: fields.text()?, created_ms, devices, version, account: fields.rest().to_vec() })
 }
 
 /// Whose a handle is.

@@ -111,7 +111,8 @@ fn checkpoints() {
 #[test]
 fn accounts_and_handles() {
     let key = keys::user(USER);
-    let whole = UserRow { handle: "Älice".to_owned(), created_ms: 5, devices: 3 };
+    let (handle, account) = ("Älice".to_owned(), b"account".to_vec());
+    let whole = UserRow { handle, created_ms: 5, devices: 3, version: 7, account };
     check(&key, &codec::encode_user(&key, &whole), &whole, codec::decode_user);
     let key = keys::handle(TenantId(3), "älice");
     check(&key, &codec::encode_owner(&key, UserId(8)), &UserId(8), codec::decode_owner);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! lock                   held with flock by the process that has the store open
-//! format                 "trunkline-store 2", and the store's id
+//! format                 "trunkline-store 3", and the store's id
 //! high-water             newest acknowledged group, see `high_water`
 //! clean                  there while nobody has the store open and the last one closed it
 //! fjall/                 the database
@@ -25,7 +25,7 @@ use super::{DamagedStore, OpenError, Options, is_full};
 const CLOSE_MAX: Duration = Duration::from_secs(30);
 
 /// 2: lists in order of their changes, members, watermarks, marks.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const FORMAT_NAME: &str = "trunkline-store";
 
 /// A folder that this process holds.

@@ -136,7 +136,7 @@ pub fn device_high(user: UserId, device: u32, high: u64) -> DeviceHigh {
 }
 
 pub fn account(key: UserKey, handle: &str) -> Write {
-    let row = UserRow { handle: handle.to_owned(), created_ms: 5, devices: 1 };
+    let row = UserRow { handle: handle.to_owned(), created_ms: 5, devices: 1, ..UserRow::default() };
     Write::Put(Box::new(Put::User { key, row }))
 }
 
