@@ -3,6 +3,7 @@
 use std::fmt;
 
 use trunkline_shards::contract::{AdminAnswer, AdminRequest, ShardId};
+use trunkline_shards::store::UserRow;
 use trunkline_wire::handle::{Handle, HandleError};
 use trunkline_wire::ids::{DeviceId, HashSlot, TenantId, UserId};
 use trunkline_wire::message::ErrorCode;
@@ -11,7 +12,7 @@ use trunkline_wire::token::{Claims, Scopes, TokenKeys};
 use crate::ask::{AskError, Shards, ask_patiently};
 use crate::limits::{TOKEN_TTL_DEFAULT_S, TOKEN_TTL_MAX_S};
 
-const TENANT: TenantId = TenantId(0);
+pub(crate) const TENANT: TenantId = TenantId(0);
 
 /// A token, and whom it names.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -131,19 +132,44 @@ impl<S: Shards + ?Sized> Accounts<'_, S> {
         if self.find(&handle)?.is_some() {
             return Err(AccountError::Taken(handle));
         }
-        let user = random_user()?;
-        let folded = handle.fold();
-        let request = AdminRequest::CreateUser {
-            tenant: TENANT,
-            user,
-            handle: handle.as_str().to_owned(),
-            folded,
-            account: Vec::new(),
-        };
+        let (user, device) = self.create(&handle, Vec::new())?;
+        Ok(self.issue(handle, user, device, ttl_s))
+    }
+
+    /// Makes a user with a first device.
+    pub(crate) fn create(&self, handle: &Handle, account: Vec<u8>) -> Result<(UserId, DeviceId), AccountError> {
+        let (user, folded) = (random_user()?, handle.fold());
+        let shown = handle.as_str().to_owned();
+        let request = AdminRequest::CreateUser { tenant: TENANT, user, handle: shown, folded, account };
         match self.ask(self.home(user), &request)? {
-            AdminAnswer::UserCreated(device) => Ok(self.issue(handle, user, device, ttl_s)),
-            AdminAnswer::HandleTaken => Err(AccountError::Taken(handle)),
+            AdminAnswer::UserCreated(device) => Ok((user, device)),
+            AdminAnswer::HandleTaken => Err(AccountError::Taken(handle.clone())),
             answer => unreachable!("no answer to CreateUser: {answer:?}"),
+        }
+    }
+
+    /// An account as it is now; none: there is no such user.
+    pub(crate) fn read(&self, user: UserId) -> Result<Option<UserRow>, AccountError> {
+        match self.ask(self.home(user), &AdminRequest::ReadAccount { tenant: TENANT, user })? {
+            AdminAnswer::Account(row) => Ok(Some(*row)),
+            AdminAnswer::UnknownUser => Ok(None),
+            answer => unreachable!("no answer to ReadAccount: {answer:?}"),
+        }
+    }
+
+    /// Changes an account that has this version: the newest device then. None: it was changed meanwhile.
+    pub(crate) fn write(
+        &self,
+        user: UserId,
+        version: u64,
+        account: Vec<u8>,
+        adds_device: bool,
+    ) -> Result<Option<DeviceId>, AccountError> {
+        let request = AdminRequest::WriteAccount { tenant: TENANT, user, version, account, adds_device };
+        match self.ask(self.home(user), &request)? {
+            AdminAnswer::AccountWritten(device) => Ok(Some(device)),
+            AdminAnswer::AccountChanged | AdminAnswer::UnknownUser => Ok(None),
+            answer => unreachable!("no answer to WriteAccount: {answer:?}"),
         }
     }
 
@@ -161,7 +187,7 @@ impl<S: Shards + ?Sized> Accounts<'_, S> {
         }
     }
 
-    fn find(&self, handle: &Handle) -> Result<Option<UserId>, AccountError> {
+    pub(crate) fn find(&self, handle: &Handle) -> Result<Option<UserId>, AccountError> {
         let folded = handle.fold();
         let shard = HashSlot::of_handle(TENANT, &folded).shard(self.shards.count());
         match self.ask(shard, &AdminRequest::FindHandle { tenant: TENANT, folded })? {

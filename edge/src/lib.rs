@@ -9,6 +9,7 @@ pub mod admin;
 pub mod ask;
 pub mod keys;
 pub mod limits;
+pub mod sign_in;
 #[cfg(test)]
 mod test_shards;
 

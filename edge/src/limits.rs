@@ -1,5 +1,7 @@
 //! The numbers the edge keeps to, and how they relate.
 
+use trunkline_shards::store::ACCOUNT_BYTES_MAX;
+
 /// Connections of the admin socket at the same time.
 pub const ADMIN_CONNECTIONS_MAX: usize = 16;
 /// Longest line of the admin socket, in bytes, its end included.
@@ -25,6 +27,17 @@ pub const TOKEN_TTL_DEFAULT_S: u64 = 30 * 86_400;
 /// Longest life of a token, in seconds.
 pub const TOKEN_TTL_MAX_S: u64 = 3_652 * 86_400;
 
+/// Fewest characters of a password (NIST SP 800-63B, 5.1.1.1).
+pub const PASSWORD_CHARS_MIN: usize = 8;
+/// Most bytes of a password.
+pub const PASSWORD_BYTES_MAX: usize = 256;
+/// Most bytes of a device's name.
+pub const DEVICE_NAME_BYTES_MAX: usize = 64;
+/// Devices of a user that are signed in at the same time.
+pub const DEVICES_MAX: usize = 64;
+/// How often a change of an account is tried where others change it too.
+pub const CHANGE_ATTEMPTS_MAX: u32 = 8;
+
 /// Largest file of keys, in bytes.
 pub const KEYS_BYTES_MAX: u64 = 64 * 1024;
 
@@ -33,4 +46,6 @@ const _: () = {
     assert!(ASK_BUSY_MS < ADMIN_ANSWER_MS);
     assert!(ASK_AGAIN_FIRST_MS <= ASK_AGAIN_MAX_MS && ASK_AGAIN_MAX_MS < ASK_BUSY_MS);
     assert!(TOKEN_TTL_DEFAULT_S <= TOKEN_TTL_MAX_S);
+    // A device is a name, two hashes and some numbers, as JSON.
+    assert!(DEVICES_MAX * (6 * DEVICE_NAME_BYTES_MAX + 300) < ACCOUNT_BYTES_MAX);
 };

@@ -71,6 +71,7 @@ impl Shards for TestShards {
                 assert_home(tenant, user);
                 let Some(row) = state.users.get_mut(&user) else { return Ok(AdminAnswer::UnknownUser) };
                 row.devices += 1;
+                row.version += 1;
                 AdminAnswer::DeviceCreated(DeviceId(row.devices))
             }
             AdminRequest::ReadAccount { tenant, user } => {

@@ -136,6 +136,7 @@ impl Accounts {
             return self.end(turn, ticket, key, AdminAnswer::UnknownUser);
         };
         row.devices += 1;
+        row.version += 1;
         let step = AccountStep::WriteDevice { key, device: row.devices };
         self.write(turn, ticket, step, Put::User { key, row: *row });
     }
@@ -280,7 +281,7 @@ mod tests {
         assert_eq!((row.version, row.account, row.devices, row.handle.as_str()), (2, vec![4], 2, "Alice"));
         let device = AdminRequest::CreateDevice { tenant: TENANT, user: USER };
         assert_eq!(rig.ask(device), AdminAnswer::DeviceCreated(DeviceId(3)));
-        assert_eq!((rig.read().version, rig.read().account), (2, vec![4]), "a device changes nothing else");
+        assert_eq!((rig.read().version, rig.read().account), (3, vec![4]), "whoever counts on devices reads again");
     }
 
     #[test]

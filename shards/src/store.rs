@@ -197,7 +197,7 @@ pub struct UserRow {
     pub created_ms: u64,
     /// Devices given out so far.
     pub devices: u32,
-    /// Counts the changes of `account`, from 0.
+    /// Counts the changes of `account` and `devices`, from 0.
     pub version: u64,
     /// What the edge knows of the user, in a form of its own; at most [`ACCOUNT_BYTES_MAX`].
     pub account: Vec<u8>,

@@ -1,0 +1,300 @@
+//! Signing up and in: passwords and refresh tokens become access tokens. Everything here may wait for a shard and for
+//! Argon2, so it runs on threads that may.
+
+mod account;
+mod attempts;
+mod error;
+mod passwords;
+mod refresh;
+
+use std::net::IpAddr;
+
+use trunkline_shards::store::UserRow;
+use trunkline_wire::handle::Handle;
+use trunkline_wire::ids::{DeviceId, UserId};
+use trunkline_wire::token::{Claims, Scopes, TokenKeys};
+
+use crate::accounts::{Accounts, TENANT};
+use crate::ask::Shards;
+use crate::limits::{CHANGE_ATTEMPTS_MAX, DEVICE_NAME_BYTES_MAX, DEVICES_MAX};
+
+use account::{Account, Device};
+use attempts::Attempts;
+use passwords::Passwords;
+use refresh::{Family, RefreshToken, Standing};
+
+pub use error::SignInError;
+
+/// What an operator decides about signing in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Policy {
+    /// Whether anybody may sign up.
+    pub sign_up: bool,
+    /// Seconds an access token lasts.
+    pub access_ttl_s: u64,
+    /// Seconds a refresh token lasts that is not used.
+    pub refresh_ttl_s: u64,
+    /// KiB of memory that comparing a password takes.
+    pub password_memory_kib: u32,
+    /// Passes over that memory.
+    pub password_passes: u32,
+}
+
+impl Default for Policy {
+    /// 15 minutes, 90 days, and what OWASP asks of Argon2id at least: 19 MiB, 2 passes.
+    fn default() -> Policy {
+        Policy {
+            sign_up: true,
+            access_ttl_s: 15 * 60,
+            refresh_ttl_s: 90 * 86_400,
+            password_memory_kib: 19 * 1024,
+            password_passes: 2,
+        }
+    }
+}
+
+/// A device that is signed in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SignedIn {
+    /// The handle as shown.
+    pub handle: String,
+    /// The user.
+    pub user: UserId,
+    /// The user's device.
+    pub device: DeviceId,
+    /// What a session begins with.
+    pub access_token: String,
+    /// When that ends, in seconds since 1970.
+    pub access_expires_s: u64,
+    /// What the next access token is got with, once.
+    pub refresh_token: String,
+}
+
+/// A device as its user sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeviceInfo {
+    /// Its number.
+    pub device: DeviceId,
+    /// As its user calls it.
+    pub name: String,
+    /// When it signed in, in seconds since 1970.
+    pub since_s: u64,
+    /// When it got its last access token, in seconds since 1970.
+    pub seen_s: u64,
+}
+
+/// Who wants to sign in: what was typed, and from where.
+#[derive(Clone, Copy, Debug)]
+pub struct Typed<'a> {
+    /// The handle.
+    pub handle: &'a str,
+    /// The password.
+    pub password: &'a str,
+    /// What the device is to be called.
+    pub device_name: &'a str,
+    /// Where it comes from.
+    pub from: IpAddr,
+}
+
+/// Signs users up and in.
+pub struct SignIn<S> {
+    shards: S,
+    keys: TokenKeys,
+    policy: Policy,
+    passwords: Passwords,
+    attempts: Attempts,
+}
+
+impl<S: Shards> SignIn<S> {
+    /// Over these shards, with the keys that sign.
+    ///
+    /// # Errors
+    /// The system has no random numbers.
+    pub fn new(shards: S, keys: TokenKeys, policy: Policy) -> Result<SignIn<S>, SignInError> {
+        let passwords = Passwords::new(policy.password_memory_kib, policy.password_passes)?;
+        Ok(SignIn { shards, keys, policy, passwords, attempts: Attempts::new() })
+    }
+
+    /// Makes a user, and signs its first device in.
+    ///
+    /// # Errors
+    /// See [`SignInError`].
+    pub fn sign_up(&self, now_s: u64, typed: &Typed<'_>) -> Result<SignedIn, SignInError> {
+        if !self.policy.sign_up {
+            return Err(SignInError::SignUpClosed);
+        }
+        let handle = Handle::parse(typed.handle).map_err(SignInError::Handle)?;
+        Passwords::check(typed.password)?;
+        let name = device_name(typed.device_name)?;
+        self.attempts.sign_up(typed.from)?;
+        let accounts = self.accounts(now_s);
+        if accounts.find(&handle)?.is_some() {
+            return Err(SignInError::Taken);
+        }
+        let (secret, family) = Family::begin(now_s, random_secret()?);
+        let device = Device { name, since_s: now_s, family };
+        let password = Some(self.passwords.hash(typed.password)?);
+        // The first device of a user has the number 1.
+        let account = Account { password, devices: [(1, device)].into() };
+        let (user, device) = accounts.create(&handle, account.encode())?;
+        Ok(self.signed_in(now_s, handle.as_str(), RefreshToken { user, device, secret }))
+    }
+
+    /// Signs a device in with a password. Whether the handle or the password is wrong is not told, by the time neither.
+    ///
+    /// # Errors
+    /// See [`SignInError`].
+    pub fn sign_in(&self, now_s: u64, typed: &Typed<'_>) -> Result<SignedIn, SignInError> {
+        let name = device_name(typed.device_name)?;
+        let handle = Handle::parse(typed.handle).ok();
+        let folded = handle.as_ref().map(Handle::fold).unwrap_or_default();
+        self.attempts.sign_in(&folded, typed.from)?;
+        let user = match &handle {
+            Some(handle) => self.accounts(now_s).find(handle)?,
+            None => None,
+        };
+        let found = match user {
+            Some(user) => Some((user, self.read(now_s, user)?.ok_or(SignInError::Wrong)?)),
+            None => None,
+        };
+        let kept = found.as_ref().and_then(|(_, (_, account))| account.password.as_deref());
+        let is_right = self.passwords.is_right(typed.password, kept);
+        let Some((user, (row, _))) = found.filter(|_| is_right) else { return Err(SignInError::Wrong) };
+        let (secret, family) = Family::begin(now_s, random_secret()?);
+        let device = self.change(now_s, user, true, |account, device| {
+            account.forget_silent(now_s, self.policy.refresh_ttl_s);
+            if account.devices.len() >= DEVICES_MAX {
+                return Err(SignInError::TooManyDevices);
+            }
+            let device_of = Device { name: name.clone(), since_s: now_s, family: family.clone() };
+            account.devices.insert(device.0, device_of);
+            Ok(())
+        })?;
+        Ok(self.signed_in(now_s, &row.handle, RefreshToken { user, device, secret }))
+    }
+
+    /// Gets the next tokens for a device. A token that was used before ends the device's family.
+    ///
+    /// # Errors
+    /// See [`SignInError`].
+    pub fn refresh(&self, now_s: u64, token: &str) -> Result<SignedIn, SignInError> {
+        let used = RefreshToken::parse(token).ok_or(SignInError::TokenInvalid)?;
+        let secret = random_secret()?;
+        let mut is_copied = false;
+        self.change(now_s, used.user, false, |account, _| {
+            let device = account.devices.get_mut(&used.device.0).ok_or(SignInError::TokenInvalid)?;
+            match device.family.standing_of(&used.secret, now_s, self.policy.refresh_ttl_s) {
+                Standing::Good => device.family.renew(&used.secret, now_s, &secret),
+                Standing::Unknown => return Err(SignInError::TokenInvalid),
+                Standing::Copied => {
+                    is_copied = true;
+                    account.devices.remove(&used.device.0);
+                }
+            }
+            Ok(())
+        })?;
+        if is_copied {
+            return Err(SignInError::TokenCopied);
+        }
+        let (row, _) = self.read(now_s, used.user)?.ok_or(SignInError::TokenInvalid)?;
+        Ok(self.signed_in(now_s, &row.handle, RefreshToken { secret, ..used }))
+    }
+
+    /// Ends a device's family: its refresh tokens are worth nothing any more. Access tokens live until they expire.
+    ///
+    /// # Errors
+    /// See [`SignInError`].
+    pub fn sign_out(&self, now_s: u64, token: &str) -> Result<(), SignInError> {
+        let used = RefreshToken::parse(token).ok_or(SignInError::TokenInvalid)?;
+        self.change(now_s, used.user, false, |account, _| {
+            let device = account.devices.get(&used.device.0).ok_or(SignInError::TokenInvalid)?;
+            match device.family.standing_of(&used.secret, now_s, self.policy.refresh_ttl_s) {
+                Standing::Unknown => Err(SignInError::TokenInvalid),
+                Standing::Good | Standing::Copied => {
+                    account.devices.remove(&used.device.0);
+                    Ok(())
+                }
+            }
+        })?;
+        Ok(())
+    }
+
+    /// The devices that a user has signed in, whoever asks with one of its access tokens.
+    ///
+    /// # Errors
+    /// See [`SignInError`].
+    pub fn devices(&self, now_s: u64, access_token: &str) -> Result<Vec<DeviceInfo>, SignInError> {
+        let claims = self.keys.verify(access_token, now_s).map_err(|_| SignInError::TokenInvalid)?;
+        let (_, mut account) = self.read(now_s, claims.user)?.ok_or(SignInError::TokenInvalid)?;
+        account.forget_silent(now_s, self.policy.refresh_ttl_s);
+        let info = |(number, device): (u32, Device)| DeviceInfo {
+            device: DeviceId(number),
+            name: device.name,
+            since_s: device.since_s,
+            seen_s: device.family.renewed_s,
+        };
+        Ok(account.devices.into_iter().map(info).collect())
+    }
+
+    fn accounts(&self, now_s: u64) -> Accounts<'_, S> {
+        Accounts { shards: &self.shards, keys: &self.keys, now_s }
+    }
+
+    fn read(&self, now_s: u64, user: UserId) -> Result<Option<(UserRow, Account)>, SignInError> {
+        let Some(row) = self.accounts(now_s).read(user)? else { return Ok(None) };
+        let account = Account::decode(&row.account).map_err(|error| SignInError::Damaged(user, error.to_string()))?;
+        Ok(Some((row, account)))
+    }
+
+    /// Changes an account, again and again while others change it too. `change` is told the device's number, which is a new
+    /// one where `adds_device`; what it refuses is not written.
+    fn change(
+        &self,
+        now_s: u64,
+        user: UserId,
+        adds_device: bool,
+        mut change: impl FnMut(&mut Account, DeviceId) -> Result<(), SignInError>,
+    ) -> Result<DeviceId, SignInError> {
+        for _ in 0..CHANGE_ATTEMPTS_MAX {
+            let (row, mut account) = self.read(now_s, user)?.ok_or(SignInError::TokenInvalid)?;
+            let device = DeviceId(row.devices + u32::from(adds_device));
+            change(&mut account, device)?;
+            if let Some(device) = self.accounts(now_s).write(user, row.version, account.encode(), adds_device)? {
+                return Ok(device);
+            }
+        }
+        Err(SignInError::Busy)
+    }
+
+    fn signed_in(&self, now_s: u64, handle: &str, refresh: RefreshToken) -> SignedIn {
+        let RefreshToken { user, device, .. } = refresh;
+        let expires_s = now_s.saturating_add(self.policy.access_ttl_s);
+        let claims = Claims { tenant: TENANT, user, device, scopes: Scopes::USER, issued_s: now_s, expires_s };
+        SignedIn {
+            handle: handle.to_owned(),
+            user,
+            device,
+            access_token: self.keys.sign(&claims),
+            access_expires_s: expires_s,
+            refresh_token: refresh.to_text(),
+        }
+    }
+}
+
+/// What a device is called: one line.
+fn device_name(name: &str) -> Result<String, SignInError> {
+    let name = name.trim();
+    if name.len() > DEVICE_NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        return Err(SignInError::DeviceName);
+    }
+    Ok(name.to_owned())
+}
+
+fn random_secret() -> Result<[u8; 32], SignInError> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(|error| SignInError::Random(error.to_string()))?;
+    Ok(secret)
+}
+
+#[cfg(test)]
+mod tests;
