@@ -46,6 +46,8 @@ impl fmt::Display for StoreKind {
 pub struct Config {
     /// `listen`: HOST:PORT for clients.
     pub listen: String,
+    /// `admin.listen`: HOST:PORT for metrics and health; empty: none.
+    pub admin_listen: String,
     /// `data`: the folder for everything that is kept.
     pub data: PathBuf,
     /// `shards`: threads that serve; by default one per core.
@@ -70,6 +72,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             listen: "127.0.0.1:7400".into(),
+            admin_listen: "127.0.0.1:7401".into(),
             data: default_data(),
             shards: (placement::cores().len()).min(usize::from(SHARDS_MAX)) as u16,
             store: StoreKind::Embedded,

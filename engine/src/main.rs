@@ -3,6 +3,7 @@
 
 mod identity;
 mod offline;
+mod watched;
 
 use std::io::Write as _;
 use std::path::PathBuf;

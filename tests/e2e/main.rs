@@ -3,6 +3,7 @@
 mod a_corpus_is_history;
 mod a_second_server_is_refused;
 mod a_strangers_client_misses_nothing;
+mod a_taken_admin_port_is_refused;
 mod advanced_comes_behind_what_it_speaks_of;
 mod an_ex_member_sees_exactly_its_window;
 mod chat_and_listen_show_groups_ticks_and_typing;
@@ -12,9 +13,11 @@ mod every_fallback_serves;
 mod group_commands_do_what_they_say;
 mod groups_are_the_same_with_any_number_of_shards;
 mod groups_keep_to_their_limits;
+mod health_says_whether_to_send_here;
 mod list_shows_the_latest_change_first;
 mod listen_follows_across_reconnects;
 mod listen_goes_on_where_it_was;
+mod metrics_are_scraped_and_move;
 mod misspelled_settings_are_refused;
 mod nothing_is_lost_or_doubled;
 mod only_admins_change_a_group;
@@ -30,6 +33,7 @@ mod typing_is_told_and_never_written;
 mod whoever_was_away_syncs_what_changed;
 
 mod corpus;
+mod exposition;
 mod output;
 mod people;
 mod sdk;

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use trunkline_tests::server::{Home, Server, run};
+use trunkline_tests::server::{Home, PATIENCE, Server, run};
 
 const SETTINGS: &[&str] =
     &["--shards", "3", "--no-pin", "--set", "limits.send_per_s=7", "--set", "ring.disable=msg_ring,submit_all"];
@@ -23,12 +23,12 @@ fn as_a_file() {
     fs::write(&file, &first).expect("a file");
     let path = file.to_str().expect("a path").to_owned();
     let mut again = home.trunkline(["config", "--config", &path]);
-    let again = run(again.env_remove("TRUNKLINE_DATA")).succeeded().stdout;
+    let again = run(again.env_remove("TRUNKLINE_DATA").env_remove("TRUNKLINE__ADMIN__LISTEN")).succeeded().stdout;
     assert_eq!(values(&first), values(&again));
     let settings = again.lines().filter(|line| !line.starts_with('#'));
     settings.for_each(|line| assert!(line.ends_with("; from file"), "{line}"));
     let server = Server::start_in(home, &["--config", &path]);
-    let said = server.stderr().text();
+    let said = server.stderr().line_with("trunkline: set: ", PATIENCE).expect("it says what is set");
     assert!(said.contains("limits.send_per_s=7") && said.contains("shards=3"), "{said}");
 }
 

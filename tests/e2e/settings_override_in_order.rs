@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use trunkline_tests::server::{Home, Server, run};
+use trunkline_tests::server::{Home, PATIENCE, Server, run};
 
 /// Arguments, variables, and the value and source that follow from them.
 type Step<'a> = (&'a [&'a str], Variables<'a>, &'a str, &'a str);
@@ -52,6 +52,6 @@ fn serve_takes_them_in_the_same_order() {
     let file = home.path().join("settings.toml");
     fs::write(&file, "shards = 1\n[limits]\nsend_per_s = 6\n").expect("a file");
     let server = Server::start_in(home, &["--config", file.to_str().expect("a path"), "--set", "limits.send_per_s=7"]);
-    let said = server.stderr().text();
+    let said = server.stderr().line_with("trunkline: set: ", PATIENCE).expect("it says what is set");
     assert!(said.contains("limits.send_per_s=7"), "{said}");
 }

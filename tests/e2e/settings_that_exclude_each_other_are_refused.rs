@@ -35,6 +35,14 @@ fn the_largest_body_fits() {
 }
 
 #[test]
+fn clients_and_administrators_have_a_port_each() {
+    let (one, other) = ("127.0.0.1:7499", "127.0.0.1:7498");
+    refused(&["--listen", one, "--set", &format!("admin.listen={one}")], "another port for `admin.listen`");
+    taken(&["--listen", one, "--set", &format!("admin.listen={other}")]);
+    taken(&["--listen", one, "--set", "admin.listen="]);
+}
+
+#[test]
 fn one_folder_has_one_name() {
     let mut command = Home::new().trunkline(["config"]);
     let ended = run(command.env("TRUNKLINE__DATA", "/elsewhere"));

@@ -62,6 +62,8 @@ impl Home {
             [("HOME", "home"), ("XDG_CONFIG_HOME", "config"), ("XDG_STATE_HOME", "state"), ("XDG_DATA_HOME", "share")];
         command.envs(folders.map(|(variable, folder)| (variable, self.path().join(folder))));
         command.env("TRUNKLINE_DATA", self.data());
+        // Many servers run on one machine; `status` says which port it is.
+        command.env("TRUNKLINE__ADMIN__LISTEN", "127.0.0.1:0");
         command
     }
 

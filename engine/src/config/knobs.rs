@@ -184,10 +184,14 @@ fn row(key: &str, unit: &'static str, about: &'static str, fits: Fits, place: Pl
     Knob { key: key.to_owned(), unit, about, fits, by_default: None, place }
 }
 
-fn own() -> [Knob; 4] {
+fn own() -> [Knob; 5] {
     let listen = Place::Own(
         |config| Value::Text(config.listen.clone()),
         |config, value| config.listen = value.text().to_owned(),
+    );
+    let admin_listen = Place::Own(
+        |config| Value::Text(config.admin_listen.clone()),
+        |config, value| config.admin_listen = value.text().to_owned(),
     );
     let data = Place::Own(
         |config| Value::Text(config.data.display().to_string()),
@@ -202,6 +206,13 @@ fn own() -> [Knob; 4] {
     let by_default = Some("`$XDG_DATA_HOME/trunkline`, else `~/.local/share/trunkline`");
     [
         row("listen", "HOST:PORT", "where clients connect; port 0: any free one", Fits::Text("HOST:PORT"), listen),
+        row(
+            "admin.listen",
+            "HOST:PORT",
+            "where metrics and health are asked for; port 0: any free one; empty: nowhere",
+            Fits::Text("HOST:PORT or nothing"),
+            admin_listen,
+        ),
         Knob {
             by_default,
             ..row("data", "path", "the folder of everything kept, made if it is missing", Fits::Text("a folder"), data)

@@ -11,7 +11,8 @@ use super::{Config, ConfigError, StoreKind};
 /// # Errors
 /// [`ConfigError::Impossible`], whose sentence has the fix.
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
-    let found = memory_has_no_disk(config).or_else(|| largest_body_fits(&config.limits));
+    let found =
+        memory_has_no_disk(config).or_else(|| largest_body_fits(&config.limits)).or_else(|| ports_differ(config));
     found.map_or(Ok(()), |reason| Err(ConfigError::Impossible(reason)))
 }
 
@@ -32,6 +33,17 @@ fn memory_has_no_disk(config: &Config) -> Option<String> {
         "`{key}` is of the store on disk and does nothing with `store.kind` = `memory`: leave `{key}` out, or set \
          `store.kind` to `embedded`"
     ))
+}
+
+/// One port serves clients or administrators.
+fn ports_differ(config: &Config) -> Option<String> {
+    let Config { listen, admin_listen, .. } = config;
+    (listen == admin_listen && !listen.ends_with(":0")).then(|| {
+        format!(
+            "`listen` and `admin.listen` are both `{listen}`: choose another port for `admin.listen`, or none with \
+             `admin.listen=`"
+        )
+    })
 }
 
 /// Whoever sends what never fits is told to try again, for ever.

@@ -246,6 +246,7 @@ mod tests {
     fn what_excludes_each_other_is_refused() {
         for (assignments, part) in [
             (&["store=memory", "store.reserve_bytes=1"][..], "set `store.kind` to `embedded`"),
+            (&["listen=127.0.0.1:9", "admin.listen=127.0.0.1:9"], "another port for `admin.listen`"),
             (&["limits.conversation_pending_bytes_max=61439"], "set it to 61440 or more"),
         ] {
             let mut settings = Settings::default();
