@@ -26,6 +26,7 @@ pub mod store;
 pub mod thread;
 pub mod wake;
 
+pub use config::settings::Settings;
 pub use config::{Config, ConfigError, StoreKind};
 pub use control::{Control, ControlError};
 pub use guests::{Guest, GuestDoor};

@@ -67,7 +67,7 @@ impl Socket {
     /// Says goodbye, for a moment.
     pub(super) async fn close(&mut self) {
         if let State::Open(stream) = &mut self.state {
-            let _ = tokio::time::timeout(CLOSE_TIMEOUT, stream.close(None)).await;
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, (**stream).close(None)).await;
         }
         self.drop_now();
     }
