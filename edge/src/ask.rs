@@ -60,6 +60,23 @@ pub trait Shards {
     }
 }
 
+/// Shards that are somewhere else.
+pub type BoxedShards = Box<dyn Shards + Send + Sync>;
+
+impl Shards for BoxedShards {
+    fn count(&self) -> u16 {
+        (**self).count()
+    }
+
+    fn ask_within(&self, shard: ShardId, request: AdminRequest, within: Duration) -> Result<AdminAnswer, AskError> {
+        (**self).ask_within(shard, request, within)
+    }
+
+    fn store(&self) -> Option<StoreCounters> {
+        (**self).store()
+    }
+}
+
 /// Asks until the shard is not busy, for at most [`ASK_BUSY_MS`]. A busy shard has done nothing of what was asked.
 pub(crate) fn ask_patiently(
     shards: &(impl Shards + ?Sized),

@@ -15,14 +15,16 @@ use crate::limits::READY_ANSWER_MS;
 use crate::metrics::{Snapshot, ask_all};
 
 pub use port::HttpPort;
+pub(crate) use port::bind;
+pub(crate) use routes::health;
 
 /// Why there is no admin port.
 #[derive(Debug)]
 pub enum HttpError {
     /// The address means nothing.
-    Address(String, io::Error),
+    Address(&'static str, String, io::Error),
     /// Something else listens there.
-    Taken(String),
+    Taken(&'static str, String),
     /// The system refused something.
     System(String, io::Error),
 }
@@ -30,21 +32,18 @@ pub enum HttpError {
 impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            HttpError::Address(address, error) => write!(
+            HttpError::Address(key, address, error) => write!(
                 f,
-                "`admin.listen` = `{address}` is no address to listen on ({error}): give HOST:PORT, such as \
-                 127.0.0.1:7401, or nothing for no admin port"
+                "`{key}` = `{address}` is no address to listen on ({error}): give HOST:PORT, such as \
+                 127.0.0.1:7401, or nothing for no such port"
             ),
-            HttpError::Taken(address) => write!(
+            HttpError::Taken(key, address) => write!(
                 f,
-                "{address}, the address of the admin port, is taken, perhaps by another trunkline: choose another one with \
-                 --set admin.listen=HOST:PORT (port 0: any free one), or none with --set admin.listen="
+                "{address}, which is `{key}`, is taken, perhaps by another trunkline: choose another one with \
+                 --set {key}=HOST:PORT (port 0: any free one), or none with --set {key}="
             ),
             HttpError::System(address, error) => {
-                write!(
-                    f,
-                    "can't open the admin port on {address}: {error}; choose another --set admin.listen=HOST:PORT"
-                )
+                write!(f, "can't open a port on {address}: {error}; choose another one")
             }
         }
     }

@@ -13,8 +13,9 @@ pub mod http;
 pub mod keys;
 pub mod limits;
 pub mod metrics;
+pub mod public;
 pub mod sign_in;
 #[cfg(test)]
 mod test_shards;
 
-pub use ask::{AskError, Shards};
+pub use ask::{AskError, BoxedShards, Shards};

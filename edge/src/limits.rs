@@ -32,6 +32,23 @@ pub const READY_ANSWER_MS: u64 = 1_000;
 /// Milliseconds for all shards together.
 pub const HTTP_ANSWER_MS: u64 = 5_000;
 
+/// Connections of the public port that are no WebSockets, at the same time.
+pub const PUBLIC_CONNECTIONS_MAX: usize = 1_024;
+/// Such connections from one address; loopback is exempt.
+pub const PUBLIC_CONNECTIONS_PER_ADDRESS_MAX: usize = 64;
+/// Connections that shards have handed over and that are not looked at yet; more are closed.
+pub const GUESTS_WAITING_MAX: usize = 256;
+/// Milliseconds for the head of a request, and between two of a connection.
+pub const PUBLIC_HEAD_MS: u64 = 10_000;
+/// Longest life of such a connection, in milliseconds.
+pub const PUBLIC_CONNECTION_MS: u64 = 60_000;
+/// Longest body of a request, in bytes.
+pub const PUBLIC_BODY_BYTES_MAX: usize = 16 * 1024;
+/// Threads that compare passwords and ask shards for it.
+pub const SIGN_IN_THREADS_MAX: usize = 2;
+/// Requests that may wait for one of them; more are refused as busy.
+pub const SIGN_IN_WAITING_MAX: usize = 62;
+
 /// Milliseconds that a shard gets for one answer; it reads and writes the store for it.
 pub const ASK_ANSWER_MS: u64 = 10_000;
 /// Milliseconds during which a busy shard is asked again.

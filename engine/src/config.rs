@@ -11,6 +11,7 @@ pub mod settings;
 use std::fmt;
 use std::path::PathBuf;
 
+use trunkline_edge::sign_in::Policy;
 use trunkline_shards::limits::Limits;
 use trunkline_storage::embedded::Options as StoreOptions;
 
@@ -64,6 +65,10 @@ pub struct Config {
     pub ring_buffers: u16,
     /// `ring.connections`: slots per shard; 0: by the limit of descriptors.
     pub ring_connections: u32,
+    /// `http.listen`: HOST:PORT for other requests, where the kernel cannot hand their connections over; empty: none.
+    pub http_listen: String,
+    /// `accounts.*`.
+    pub accounts: Policy,
     /// `limits.*`.
     pub limits: Limits,
 }
@@ -81,6 +86,8 @@ impl Default for Config {
             ring_disable: Features::NONE,
             ring_buffers: 0,
             ring_connections: 0,
+            http_listen: "127.0.0.1:7402".into(),
+            accounts: Policy::default(),
             limits: Limits::default(),
         }
     }

@@ -12,10 +12,14 @@ use trunkline_cli::{Failure, identity, time};
 use trunkline_edge::accounts::Accounts;
 use trunkline_edge::admin::{Admin, AdminClient, AdminSocket, Facts, Refusal, Request, Token, now_s};
 use trunkline_edge::http::{HttpError, HttpPort, Watch};
-use trunkline_edge::keys;
-use trunkline_engine::{Config, Server, ShardSetup};
+use trunkline_edge::public::{self, Arrivals, Door, Public};
+use trunkline_edge::sign_in::SignIn;
+use trunkline_edge::{BoxedShards, keys};
+use trunkline_engine::ring::Feature;
+use trunkline_engine::{Config, Guest, GuestDoor, Server, ShardSetup};
 use trunkline_shards::{LaneRoom, Shard, ShardConfig};
 use trunkline_storage::embedded::OpenError;
+use trunkline_wire::token::TokenKeys;
 
 use crate::offline::Offline;
 use crate::watched::Running;
@@ -50,13 +54,41 @@ pub fn serve(config: &Config) -> ExitCode {
         let keys = keys_of_shards.clone();
         Shard::new(ShardConfig { shard, shards, keys, limits, room, seed, incarnation, hands_over, now })
     };
-    // Both stay until the server has drained.
-    let code = trunkline_engine::run(config, make_core, |server| {
+    let (porch, arrivals) = public::porch();
+    let guests = GuestDoor::new(move |Guest { socket, bytes }| porch.receive(public::Guest { socket, bytes }));
+    // All of them stay until the server has drained.
+    let code = trunkline_engine::run(config, Some(guests), make_core, |server| {
         watch.runs(Running::of(server));
-        open_socket(config, server, keys, port.as_ref().map(HttpPort::address))
+        let public = open_public(config, server, &keys, arrivals, &watch)?;
+        let socket = open_socket(config, server, keys, port.as_ref().map(HttpPort::address))?;
+        Ok((public, socket))
     });
     drop(port);
     code
+}
+
+/// Where users sign up and in: behind the port of the shards, or where these can hand nothing over, on a port of its own.
+fn open_public(
+    config: &Config,
+    server: &Server,
+    keys: &TokenKeys,
+    arrivals: Arrivals,
+    watch: &Arc<Watch>,
+) -> Result<Public, String> {
+    let shards: BoxedShards = Box::new(Running::of(server));
+    let sign_in = SignIn::new(shards, keys.clone(), config.accounts).map_err(|error| error.to_string())?;
+    let apart = !server.features().has(Feature::FixedFdInstall);
+    let listen = Some(config.http_listen.as_str()).filter(|listen| apart && !listen.is_empty());
+    let public =
+        Public::open(arrivals, listen, Door::new(sign_in), Arc::clone(watch)).map_err(|error| error.to_string())?;
+    if let Some(address) = public.address() {
+        eprintln!("trunkline: this kernel cannot hand connections over (Linux 6.8 can): accounts on http://{address}");
+    } else if apart {
+        eprintln!(
+            "trunkline: this kernel cannot hand connections over, and `http.listen` is empty: nobody can sign in"
+        );
+    }
+    Ok(public)
 }
 
 /// The admin port, unless it is off.
@@ -72,7 +104,7 @@ fn open_port(config: &Config, watch: &Arc<Watch>) -> Result<Option<HttpPort>, Ht
 fn open_socket(
     config: &Config,
     server: &Server,
-    keys: trunkline_wire::token::TokenKeys,
+    keys: TokenKeys,
     port: Option<SocketAddr>,
 ) -> Result<AdminSocket, String> {
     let facts = Facts {

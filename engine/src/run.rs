@@ -12,6 +12,7 @@ use signal_hook::iterator::Signals;
 use trunkline_shards::contract::Core;
 
 use crate::config::{Config, StoreKind};
+use crate::guests::GuestDoor;
 use crate::server::{Server, ShardSetup};
 
 /// From the signal to the exit, at most.
@@ -24,9 +25,11 @@ const EXIT_FAILED: u8 = 1;
 const EXIT_IMPATIENT: i32 = 130;
 
 /// Serves until SIGTERM or SIGINT, then drains; a second signal exits at once. `started` is called when the server runs and
-/// before the ready line is printed; what it returns is kept until the server has stopped.
+/// before the ready line is printed; what it returns is kept until the server has stopped. Connections that ask for something
+/// else go through `guests`.
 pub fn run<C: Core, K>(
     config: &Config,
+    guests: Option<GuestDoor>,
     make_core: impl Fn(ShardSetup) -> C + Send + Sync + 'static,
     started: impl FnOnce(&Server) -> Result<K, String>,
 ) -> ExitCode {
@@ -36,7 +39,7 @@ pub fn run<C: Core, K>(
         Ok(signals) => signals,
         Err(error) => return fail(&format!("can't handle signals: {error}")),
     };
-    let server = match Server::start(config, make_core) {
+    let server = match Server::start_with_guests(config, guests, make_core) {
         Ok(server) => server,
         Err(error) => return fail(&error.to_string()),
     };

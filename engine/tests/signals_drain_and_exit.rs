@@ -20,7 +20,7 @@ fn serves() {
     if !child::is_child() {
         return;
     }
-    let code = run(&echo::config(), |_| echo::Echo::new(Default::default()), |_| Ok(()));
+    let code = run(&echo::config(), None, |_| echo::Echo::new(Default::default()), |_| Ok(()));
     assert_eq!(code, ExitCode::SUCCESS);
 }
 
@@ -43,7 +43,7 @@ fn stays() {
     if !child::is_child() {
         return;
     }
-    run(&echo::config(), |_| Stubborn, |_| Ok(()));
+    run(&echo::config(), None, |_| Stubborn, |_| Ok(()));
 }
 
 /// Starts it and reads up to its ready line; the address in it.

@@ -29,6 +29,46 @@ pub enum Command {
     Group(GroupCommand),
     /// Print your conversations, the latest change first.
     List(ListArgs),
+    /// Make an account, and sign this device in.
+    Signup(SignInArgs),
+    /// Sign this device in to an account.
+    Login(SignInArgs),
+    /// Sign this device out.
+    Logout(LogoutArgs),
+    /// Print the devices that are signed in to your account.
+    Devices(DevicesArgs),
+}
+
+/// `signup` and `login`
+#[derive(Debug, Args)]
+pub struct SignInArgs {
+    /// Your handle; the password is asked for, or read from the first line of stdin
+    #[arg(value_name = "HANDLE", value_parser = handle)]
+    pub(crate) handle: Handle,
+    /// What this device is to be called [default: the machine's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) device: Option<String>,
+    /// The server [default: $TRUNKLINE_URL, else ws://127.0.0.1:7400]
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// Where its accounts are, as http://HOST:PORT [default: on the same port]
+    #[arg(long, value_name = "URL", hide_short_help = true)]
+    pub(crate) http: Option<String>,
+}
+
+/// `logout`
+#[derive(Debug, Args)]
+pub struct LogoutArgs {
+    /// Who is signed in here
+    #[arg(long = "as", value_name = "NAME", value_parser = handle)]
+    pub(crate) name: Handle,
+}
+
+/// `devices`
+#[derive(Debug, Args)]
+pub struct DevicesArgs {
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
 }
 
 /// `group`
@@ -55,7 +95,7 @@ pub struct IdentityArgs {
     /// Your token [default: $TRUNKLINE_TOKEN, else the token kept for --as]
     #[arg(long, value_name = "TOKEN", hide_short_help = true)]
     token: Option<String>,
-    /// Speak as a user that `user add` or `user token` made on this machine
+    /// Speak as a user that has signed in here, or that `user add` or `user token` made on this machine
     #[arg(long = "as", value_name = "NAME")]
     name: Option<String>,
 }
@@ -99,6 +139,10 @@ fn who(text: &str) -> Result<Who, String> {
         Some(user) => Ok(Who::User(user)),
         None => Handle::parse(text).map(Who::Named).map_err(|error| error.describe().to_owned()),
     }
+}
+
+fn handle(text: &str) -> Result<Handle, String> {
+    Handle::parse(text).map_err(|error| error.describe().to_owned())
 }
 
 fn group(text: &str) -> Result<ConversationId, String> {
@@ -298,6 +342,8 @@ mod tests {
         parse(&["group", "add", id, "bob"]).unwrap();
         parse(&["group", "leave", id]).unwrap();
         parse(&["list", "--count", "3"]).unwrap();
+        parse(&["signup", "alice", "--device", "my phone"]).unwrap();
+        parse(&["logout", "--as", "alice"]).unwrap();
         for wrong in [
             &["send", "text"][..],
             &["send", "--to", "bob"],
@@ -315,6 +361,9 @@ mod tests {
             &["group", "add", "bob", "eve"],
             &["group", "show"],
             &["list", "--count", "0"],
+            &["signup"],
+            &["login", "a b"],
+            &["logout"],
         ] {
             assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
         }

@@ -13,6 +13,7 @@ use trunkline_wire::handle::Handle;
 
 use crate::failure::Failure;
 use crate::folders;
+use crate::kept::{Kept, renewed};
 
 const URL_DEFAULT: &str = "ws://127.0.0.1:7400";
 /// Names in a message about tokens, at most.
@@ -25,6 +26,8 @@ pub(crate) struct Identity {
     pub url: String,
     /// Whose it is, where `--as` named it.
     pub name: Option<String>,
+    /// The file of a device that is signed in, whose token is renewed there.
+    pub renewal: Option<PathBuf>,
 }
 
 /// What was given about an identity, on the command line and around it.
@@ -50,13 +53,28 @@ impl<'a> Given<'a> {
         let url = self.url.or(self.url_variable.as_deref()).unwrap_or(URL_DEFAULT);
         let url = session_url(url).map_err(|error| Failure::new("invalid_url", error.to_string()))?;
         match (self.token.or(self.token_variable.as_deref()), self.name) {
-            (Some(token), _) => Ok(Identity { token: token.trim().to_owned(), url, name: None }),
+            (Some(token), _) => Ok(Identity { token: token.trim().to_owned(), url, name: None, renewal: None }),
             (None, Some(name)) => {
-                Ok(Identity { token: read_token(&config()?, name)?, url, name: Some(name.to_owned()) })
+                let config = config()?;
+                let (token, renewal) = match kept_of(&config, name)? {
+                    Kept::Token(token) => (token, None),
+                    Kept::SignedIn(_) => {
+                        let path = token_path(&config, name)?;
+                        (renewed(&path)?.access_token, Some(path))
+                    }
+                };
+                Ok(Identity { token, url, name: Some(name.to_owned()), renewal })
             }
             (None, None) => Err(no_token(config().ok().as_deref())),
         }
     }
+}
+
+/// The URL of a server's sessions, where no identity is needed.
+pub(crate) fn server_url(url: Option<&str>) -> Result<String, Failure> {
+    let given = Given::with_environment(None, None, url);
+    let url = given.url.or(given.url_variable.as_deref()).unwrap_or(URL_DEFAULT);
+    session_url(url).map_err(|error| Failure::new("invalid_url", error.to_string()))
 }
 
 fn no_token(config: Option<&Path>) -> Failure {
@@ -70,7 +88,7 @@ fn no_token(config: Option<&Path>) -> Failure {
         .collect();
     names.sort();
     if names.is_empty() {
-        message.push_str("; `trunkline user add NAME` makes a user with a token");
+        message.push_str("; `trunkline signup NAME` makes an account");
     } else {
         names.truncate(NAMES_SHOWN_MAX);
         let _ = write!(message, "; there are tokens of: {}", names.join(", "));
@@ -78,7 +96,7 @@ fn no_token(config: Option<&Path>) -> Failure {
     Failure::new("no_token", message)
 }
 
-fn token_path(config: &Path, name: &str) -> Result<PathBuf, Failure> {
+pub(crate) fn token_path(config: &Path, name: &str) -> Result<PathBuf, Failure> {
     let handle = Handle::parse(name).map_err(|error| Failure::new("invalid_handle", error.describe()))?;
     Ok(config.join("tokens").join(file_name(&handle)))
 }
@@ -101,14 +119,18 @@ pub(crate) fn file_name(handle: &Handle) -> String {
     file
 }
 
-fn read_token(config: &Path, name: &str) -> Result<String, Failure> {
+/// What is kept for `--as NAME`.
+pub(crate) fn kept_of(config: &Path, name: &str) -> Result<Kept, Failure> {
     let path = token_path(config, name)?;
     let failed = |reason: String| {
-        let hint = format!("`trunkline user add {name}` makes a new user, `trunkline user token {name}` a new token");
+        let hint = format!(
+            "`trunkline signup {name}` makes a new account, `trunkline login {name}` signs in; operators have \
+             `trunkline user add {name}` and `trunkline user token {name}`"
+        );
         Failure::new("no_token", format!("no token in {}: {reason}; {hint}", path.display()))
     };
-    let token = fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
-    if token.trim().is_empty() { Err(failed("the file is empty".to_owned())) } else { Ok(token.trim().to_owned()) }
+    let text = fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
+    Kept::parse(&text).ok_or_else(|| failed("there is no token in it".to_owned()))
 }
 
 /// Keeps a token for `--as NAME`, in place of an earlier one; says where.
@@ -195,7 +217,7 @@ mod tests {
         keep_token_in(config.path(), "bob", "one").unwrap();
         let path = keep_token_in(config.path(), "bob", "two").unwrap();
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
-        assert_eq!(read_token(config.path(), "bob").unwrap(), "two");
+        assert_eq!(kept_of(config.path(), "bob").unwrap(), Kept::Token("two".to_owned()));
         assert_eq!(fs::read_dir(config.path().join("tokens")).unwrap().count(), 1);
     }
 

@@ -1,8 +1,10 @@
-//! The terminal client: `send`, `history`, `listen`, `chat`, `group` and `list`, and what the other commands of the binary share with them.
+//! The terminal client: `send`, `history`, `listen`, `chat`, `group`, `list`, `signup`, `login`, `logout` and `devices`, and
+//! what the other commands of the binary share with them.
 //!
 //! Scripts read one JSON object per line on stdout; errors are `{"error":CODE,"message":...}` on stderr with exit code 1.
 #![forbid(unsafe_code)]
 
+mod account;
 pub mod args;
 mod chat;
 pub mod duration;
@@ -11,6 +13,7 @@ pub mod folders;
 mod group;
 mod history;
 pub mod identity;
+mod kept;
 pub mod limits;
 mod list;
 mod listen;
@@ -18,6 +21,7 @@ mod output;
 mod send;
 mod session;
 mod shared_outbox;
+mod sign_in;
 pub mod stderr_log;
 mod ticks;
 pub mod time;
@@ -57,6 +61,11 @@ async fn dispatch(command: Command, out: &mut Output) -> Result<(), Failure> {
         Command::Chat(args) => chat::run(args, out).await,
         Command::Group(command) => group::run(command, out).await,
         Command::List(args) => list::run(args, out).await,
+        // These speak HTTP, and make their thread wait.
+        Command::Signup(args) => sign_in::sign_up(&args, out),
+        Command::Login(args) => sign_in::log_in(&args, out),
+        Command::Logout(args) => sign_in::log_out(&args),
+        Command::Devices(args) => sign_in::devices(&args, out),
     }
 }
 

@@ -19,6 +19,15 @@ pub const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// How long messages in flight get to be answered when a chat is left by Ctrl-C.
 pub const GOODBYE_PATIENCE: Duration = Duration::from_millis(500);
 
+/// How long a server's accounts get to answer; comparing passwords takes its time.
+pub const ACCOUNT_PATIENCE: Duration = Duration::from_secs(30);
+/// Longest answer of a server's accounts, in bytes.
+pub const ACCOUNT_ANSWER_BYTES_MAX: u64 = 256 * 1024;
+/// Longest password, in bytes; a server may want it shorter.
+pub const PASSWORD_BYTES_MAX: usize = 1_024;
+/// Wait before a token that could not be renewed is tried again.
+pub const RENEW_AGAIN: Duration = Duration::from_secs(2);
+
 /// Longest text from stdin, in bytes, its end of line included.
 pub const STDIN_TEXT_BYTES_MAX: usize = BODY_BYTES_MAX + 2;
 /// Messages of a page of history.

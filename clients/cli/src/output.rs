@@ -267,7 +267,8 @@ impl Output {
         self.json(&SentLine { conversation: conversation.to_string(), seq, ts })
     }
 
-    fn json(&mut self, line: &impl Serialize) -> Result<(), Failure> {
+    /// A line of JSON.
+    pub fn json(&mut self, line: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string(line).map_err(|error| Failure::new("stdout", error.to_string()))?;
         self.line(&text)
     }

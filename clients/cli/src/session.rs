@@ -19,7 +19,8 @@ use crate::args::{Target, Who};
 use crate::failure::Failure;
 use crate::folders;
 use crate::identity::{self, Identity};
-use crate::limits::{ASK_AGAIN, CLOSE_PATIENCE, REPORT_PATIENCE};
+use crate::kept::{now_s, renewed};
+use crate::limits::{ASK_AGAIN, CLOSE_PATIENCE, RENEW_AGAIN, REPORT_PATIENCE};
 use crate::shared_outbox::SharedOutbox;
 
 /// Why waiting ended without what was waited for.
@@ -58,6 +59,27 @@ pub(crate) struct Session {
     told_trouble: bool,
 }
 
+/// Goes on with a newer token each time one is about to end, for as long as the session lasts.
+async fn renew_for_ever(handle: Handle, path: PathBuf) {
+    let mut token = None;
+    loop {
+        let file = path.clone();
+        let Ok(found) = tokio::task::spawn_blocking(move || renewed(&file)).await else { return };
+        let wait = match found {
+            Ok(found) => {
+                if token.replace(found.access_token.clone()).is_some_and(|before| before != found.access_token) {
+                    // Not connected: the next connection begins with it.
+                    let _ = handle.renew(&found.access_token).await;
+                }
+                Duration::from_secs(found.renew_at_s().saturating_sub(now_s()).max(1))
+            }
+            Err(failure) if failure.code() == "unreachable" => RENEW_AGAIN,
+            Err(failure) => return failure.warn(),
+        };
+        tokio::time::sleep(wait).await;
+    }
+}
+
 impl Session {
     /// Starts one; it connects by itself.
     pub fn start(identity: &Identity, follow: Follow) -> Result<Session, Failure> {
@@ -74,6 +96,9 @@ impl Session {
         let interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let (handle, events) = transport::connect(&identity.url, options, outbox.clone())
             .map_err(|error| Failure::new("session", error.to_string()))?;
+        if let Some(path) = identity.renewal.clone() {
+            tokio::spawn(renew_for_ever(handle.clone(), path));
+        }
         Ok(Session {
             handle,
             outbox,

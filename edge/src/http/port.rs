@@ -35,7 +35,7 @@ impl HttpPort {
     /// # Errors
     /// See [`HttpError`]; its text says what to do.
     pub fn open(listen: &str, watch: Arc<Watch>) -> Result<HttpPort, HttpError> {
-        let listener = bind(listen)?;
+        let listener = bind("admin.listen", listen)?;
         let system = |error| HttpError::System(listen.to_owned(), error);
         let address = listener.local_addr().map_err(system)?;
         let runtime = runtime().map_err(system)?;
@@ -74,12 +74,13 @@ fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().max_blocking_threads(HTTP_QUESTIONS_MAX).thread_name("http").build()
 }
 
-fn bind(listen: &str) -> Result<StdListener, HttpError> {
-    let no_address = |error| HttpError::Address(listen.to_owned(), error);
+/// A listener for what a setting says.
+pub(crate) fn bind(key: &'static str, listen: &str) -> Result<StdListener, HttpError> {
+    let no_address = |error| HttpError::Address(key, listen.to_owned(), error);
     let mut addresses = listen.to_socket_addrs().map_err(no_address)?;
     let address = addresses.next().ok_or_else(|| no_address(io::ErrorKind::NotFound.into()))?;
     let listener = StdListener::bind(address).map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => HttpError::Taken(address.to_string()),
+        io::ErrorKind::AddrInUse => HttpError::Taken(key, address.to_string()),
         _ => HttpError::System(address.to_string(), error),
     })?;
     listener.set_nonblocking(true).map_err(|error| HttpError::System(address.to_string(), error))?;

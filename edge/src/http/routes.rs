@@ -25,12 +25,15 @@ struct Desk {
 
 /// The routes of a server's admin port.
 pub(super) fn routes(watch: Arc<Watch>) -> Router {
-    let desk = Desk { watch, questions: Arc::new(Semaphore::new(HTTP_QUESTIONS_MAX)) };
+    Router::new().route("/metrics", get(metrics)).with_state(Desk::of(&watch)).merge(health(&watch))
+}
+
+/// Whether a server lives, and whether to send clients there.
+pub(crate) fn health(watch: &Arc<Watch>) -> Router {
     Router::new()
-        .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { plain(StatusCode::OK, "alive") }))
         .route("/readyz", get(ready))
-        .with_state(desk)
+        .with_state(Desk::of(watch))
 }
 
 async fn metrics(State(desk): State<Desk>) -> Response {
@@ -53,6 +56,10 @@ fn plain(status: StatusCode, text: &str) -> Response {
 }
 
 impl Desk {
+    fn of(watch: &Arc<Watch>) -> Desk {
+        Desk { watch: Arc::clone(watch), questions: Arc::new(Semaphore::new(HTTP_QUESTIONS_MAX)) }
+    }
+
     /// Asks what makes a thread wait.
     async fn ask<T: Send + 'static>(&self, question: impl FnOnce(&Watch) -> T + Send + 'static) -> Result<T, String> {
         let permit = Arc::clone(&self.questions).try_acquire_owned();

@@ -168,8 +168,10 @@ fn features(names: &str) -> Option<Features> {
 
 /// Every knob, in the order in which they are told.
 pub fn knobs() -> &'static [Knob] {
-    static KNOBS: LazyLock<Vec<Knob>> =
-        LazyLock::new(|| own().into_iter().chain(store()).chain(ring()).chain(LIMITS.iter().map(of_limit)).collect());
+    static KNOBS: LazyLock<Vec<Knob>> = LazyLock::new(|| {
+        let settings = own().into_iter().chain(accounts()).chain(store()).chain(ring());
+        settings.chain(LIMITS.iter().map(of_limit)).collect()
+    });
     &KNOBS
 }
 
@@ -228,6 +230,50 @@ fn own() -> [Knob; 5] {
             )
         },
         row("pin", "yes or no", "each shard stays on one core", Fits::YesNo, pin),
+    ]
+}
+
+/// How users sign up and in.
+fn accounts() -> [Knob; 6] {
+    let listen = Place::Own(
+        |config| Value::Text(config.http_listen.clone()),
+        |config, value| config.http_listen = value.text().to_owned(),
+    );
+    let sign_up = Place::Own(
+        |config| Value::YesNo(config.accounts.sign_up),
+        |config, value| config.accounts.sign_up = matches!(value, Parsed::YesNo(true)),
+    );
+    let access = Place::Own(
+        |config| Value::Number(config.accounts.access_ttl_s),
+        |config, value| config.accounts.access_ttl_s = value.number(),
+    );
+    let refresh = Place::Own(
+        |config| Value::Number(config.accounts.refresh_ttl_s),
+        |config, value| config.accounts.refresh_ttl_s = value.number(),
+    );
+    let memory = Place::Own(
+        |config| Value::Number(config.accounts.password_memory_kib.into()),
+        |config, value| config.accounts.password_memory_kib = value.number() as u32,
+    );
+    let passes = Place::Own(
+        |config| Value::Number(config.accounts.password_passes.into()),
+        |config, value| config.accounts.password_passes = value.number() as u32,
+    );
+    let port = "where accounts and health are served where the kernel is too old for one port; empty: nowhere";
+    let (refresh_about, year_s) = ("how long a device stays signed in without a sign of life", 366 * 86_400);
+    [
+        row("http.listen", "HOST:PORT", port, Fits::Text("HOST:PORT or nothing"), listen),
+        row("accounts.sign_up", "yes or no", "anybody may sign up; else operators make users", Fits::YesNo, sign_up),
+        row("accounts.access_ttl_s", "s", "how long an access token lasts", Fits::Number(1, 86_400), access),
+        row("accounts.refresh_ttl_s", "s", refresh_about, Fits::Number(60, 10 * year_s), refresh),
+        row(
+            "accounts.password_memory_kib",
+            "KiB",
+            "memory that comparing a password takes (Argon2id)",
+            Fits::Number(8, 1 << 20),
+            memory,
+        ),
+        row("accounts.password_passes", "passes", "passes over that memory", Fits::Number(1, 100), passes),
     ]
 }
 

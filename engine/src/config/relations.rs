@@ -1,5 +1,6 @@
 //! Settings that fit one by one and not together: refused before anything is opened.
 
+use trunkline_edge::sign_in::Policy;
 use trunkline_shards::limits::Limits;
 use trunkline_storage::embedded::Options as StoreOptions;
 use trunkline_wire::limits::BODY_BYTES_MAX;
@@ -11,8 +12,10 @@ use super::{Config, ConfigError, StoreKind};
 /// # Errors
 /// [`ConfigError::Impossible`], whose sentence has the fix.
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
-    let found =
-        memory_has_no_disk(config).or_else(|| largest_body_fits(&config.limits)).or_else(|| ports_differ(config));
+    let found = memory_has_no_disk(config)
+        .or_else(|| largest_body_fits(&config.limits))
+        .or_else(|| ports_differ(config))
+        .or_else(|| devices_outlive_tokens(&config.accounts));
     found.map_or(Ok(()), |reason| Err(ConfigError::Impossible(reason)))
 }
 
@@ -42,6 +45,17 @@ fn ports_differ(config: &Config) -> Option<String> {
         format!(
             "`listen` and `admin.listen` are both `{listen}`: choose another port for `admin.listen`, or none with \
              `admin.listen=`"
+        )
+    })
+}
+
+/// A device whose refresh token ends first could never use it.
+fn devices_outlive_tokens(policy: &Policy) -> Option<String> {
+    let Policy { access_ttl_s, refresh_ttl_s, .. } = policy;
+    (refresh_ttl_s <= access_ttl_s).then(|| {
+        format!(
+            "`accounts.refresh_ttl_s` is {refresh_ttl_s} and has to be more than `accounts.access_ttl_s`, {access_ttl_s}: \
+             set it to the days that a device may be silent, such as 7_776_000"
         )
     })
 }

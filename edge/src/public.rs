@@ -1,0 +1,189 @@
+//! What the public port answers beside WebSockets: signing up and in, health. Shards hand such connections over with what
+//! they have read; where they cannot, a port of its own accepts them.
+//!
+//! One thread serves the connections, and a few more do what makes them wait: passwords and questions to shards. These have
+//! a lower priority than the shards, so that a flood of log-ins takes what chatting leaves.
+
+mod guest;
+mod routes;
+mod seats;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::connect_info::ConnectInfo;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, oneshot};
+use tower::ServiceExt as _;
+
+use crate::http::{HttpError, Watch, bind};
+use crate::limits::{
+    ADMIN_ACCEPT_AGAIN_MS, GUESTS_WAITING_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX, PUBLIC_CONNECTION_MS,
+    PUBLIC_HEAD_MS, SIGN_IN_THREADS_MAX,
+};
+
+use guest::Stream;
+use seats::Seats;
+
+pub use routes::Door;
+
+/// How much less than others the threads behind the port get of a core (nice(2)).
+const NICE: i32 = 10;
+
+/// A connection that a shard hands over.
+#[derive(Debug)]
+pub struct Guest {
+    /// Its socket.
+    pub socket: OwnedFd,
+    /// What was read of it: the beginning of a request.
+    pub bytes: Vec<u8>,
+}
+
+/// Where shards put guests. It never makes them wait: where too many come at once, connections are closed.
+#[derive(Clone, Debug)]
+pub struct Porch(mpsc::Sender<Guest>);
+
+impl Porch {
+    /// Takes a guest.
+    pub fn receive(&self, guest: Guest) {
+        // One that finds no room is dropped, which closes its socket.
+        let _ = self.0.try_send(guest);
+    }
+}
+
+/// Guests on their way to a port that is opened later.
+#[derive(Debug)]
+pub struct Arrivals(mpsc::Receiver<Guest>);
+
+/// A porch and its inside.
+pub fn porch() -> (Porch, Arrivals) {
+    let (sender, receiver) = mpsc::channel(GUESTS_WAITING_MAX);
+    (Porch(sender), Arrivals(receiver))
+}
+
+/// The HTTP side of a server. Dropping it ends it.
+#[derive(Debug)]
+pub struct Public {
+    address: Option<SocketAddr>,
+    end: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Public {
+    /// Serves guests, and who comes to `listen` where shards cannot hand anybody over.
+    ///
+    /// # Errors
+    /// See [`HttpError`]; its text says what to do.
+    pub fn open(arrivals: Arrivals, listen: Option<&str>, door: Door, watch: Arc<Watch>) -> Result<Public, HttpError> {
+        let listener = listen.map(|listen| bind("http.listen", listen)).transpose()?;
+        let system = |error| HttpError::System(listen.unwrap_or("the public port").to_owned(), error);
+        let address = listener.as_ref().map(StdListener::local_addr).transpose().map_err(system)?;
+        let runtime = runtime().map_err(system)?;
+        let (end, ended) = oneshot::channel();
+        let routes = routes::routes(door, watch);
+        let run = move || {
+            let serving = async {
+                let seats = Seats::new();
+                tokio::join!(welcome_all(arrivals, &seats, &routes), async {
+                    if let Some(listener) = listener {
+                        accept_all(listener, &seats, &routes).await;
+                    }
+                });
+            };
+            runtime.block_on(async {
+                tokio::select! {
+                    () = serving => {}
+                    _ = ended => {}
+                }
+            });
+            // A password that is being compared need not hold up the end.
+            runtime.shutdown_background();
+        };
+        let thread = std::thread::Builder::new().name("public".to_owned()).spawn(run).map_err(system)?;
+        Ok(Public { address, end: Some(end), thread: Some(thread) })
+    }
+
+    /// Where its own port listens, if it has one.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+}
+
+impl Drop for Public {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn runtime() -> io::Result<Runtime> {
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all().max_blocking_threads(SIGN_IN_THREADS_MAX).thread_name("sign-in").on_thread_start(|| {
+        // It is only kinder: without it, all goes on.
+        let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
+    });
+    builder.build()
+}
+
+/// Serves guests until no shard has any more.
+async fn welcome_all(mut arrivals: Arrivals, seats: &Seats, routes: &Router) {
+    while let Some(guest) = arrivals.0.recv().await {
+        if let Ok(stream) = Stream::of_guest(guest) {
+            seat(stream, seats, routes);
+        }
+    }
+}
+
+async fn accept_all(listener: StdListener, seats: &Seats, routes: &Router) {
+    let listener = TcpListener::from_std(listener).expect("a listener on a runtime with I/O");
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => seat(Stream::accepted(stream, peer), seats, routes),
+            Err(_) => tokio::time::sleep(Duration::from_millis(ADMIN_ACCEPT_AGAIN_MS)).await,
+        }
+    }
+}
+
+/// Serves a connection, if there is a seat for it.
+fn seat(stream: Stream, seats: &Seats, routes: &Router) {
+    let Some(seat) = seats.take(stream.peer().ip()) else { return };
+    let routes = routes.clone();
+    tokio::spawn(async move {
+        // An end in time or out of it: the client's affair in both cases.
+        let _ = tokio::time::timeout(Duration::from_millis(PUBLIC_CONNECTION_MS), serve(stream, routes)).await;
+        drop(seat);
+    });
+}
+
+async fn serve(stream: Stream, routes: Router) {
+    let peer = stream.peer();
+    let routes = routes.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(PUBLIC_HEAD_MS))
+        .max_buf_size(HTTP_HEAD_BYTES_MAX)
+        .max_headers(HTTP_HEADERS_MAX);
+    let _ = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes)).await;
+}
+
+/// So that a stream of the runtime is made in one place.
+fn adopt(socket: OwnedFd) -> io::Result<(TcpStream, SocketAddr)> {
+    let stream = std::net::TcpStream::from(socket);
+    stream.set_nonblocking(true)?;
+    let peer = stream.peer_addr()?;
+    Ok((TcpStream::from_std(stream)?, peer))
+}
