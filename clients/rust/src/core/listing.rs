@@ -45,6 +45,25 @@ impl Receiving {
         }
     }
 
+    /// What came before the list said where to begin is found in the list again, or lies before the present. What the list
+    /// named stays: a server that crashed may not name it again.
+    pub(super) fn forget_the_unplaced(&mut self) {
+        let first = |(id, feed): (&ConversationId, &Feed)| (feed.start == Some(Start::First)).then_some(*id);
+        let unplaced: Vec<ConversationId> = self.feeds.iter().filter_map(first).collect();
+        for conversation in unplaced {
+            self.remove(conversation);
+            self.wanting.remove(&conversation);
+            self.list.forget(conversation);
+        }
+    }
+
+    /// The list says of the window what the feed knows.
+    pub(super) fn show_window(&mut self, conversation: ConversationId) {
+        let Some(feed) = self.feeds.get(&conversation) else { return };
+        let listed = self.list.find(conversation).map_or(0, |summary| summary.joined_seq);
+        self.list.set_window(conversation, feed.joined.max(listed), (feed.end != NO_END).then_some(feed.end));
+    }
+
     pub(super) fn sync_failed(&mut self, out: &mut Outlet, error: &schema::Error<'_>) -> Result<(), Misbehaved> {
         let later = judge(code_of(error.code())) == Judgement::Later;
         self.syncing.refused(out, later.then_some(error.retry_after_ms()))

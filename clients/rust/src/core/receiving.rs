@@ -128,17 +128,6 @@ impl Receiving {
         self.synced = false;
     }
 
-    /// What came before the list said where to begin is found in the list again, or lies before the present. What the list
-    /// named stays: a server that crashed may not name it again.
-    fn forget_the_unplaced(&mut self) {
-        let unplaced = self.feeds.extract_if(.., |_, feed| feed.start == Some(Start::First));
-        for (conversation, feed) in unplaced {
-            self.early_bytes -= feed.early_bytes;
-            self.wanting.remove(&conversation);
-            self.list.forget(conversation);
-        }
-    }
-
     /// A message was pushed. `own`: it is one of ours that waits for its answer.
     pub(super) fn pushed(
         &mut self,
@@ -299,13 +288,6 @@ impl Receiving {
             self.show_window(conversation);
         }
         self.turn(out, conversation, seq, view);
-    }
-
-    /// The list says of the window what the feed knows.
-    pub(super) fn show_window(&mut self, conversation: ConversationId) {
-        let Some(feed) = self.feeds.get(&conversation) else { return };
-        let listed = self.list.find(conversation).map_or(0, |summary| summary.joined_seq);
-        self.list.set_window(conversation, feed.joined.max(listed), (feed.end != NO_END).then_some(feed.end));
     }
 
     /// Takes a message that is no duplicate; `None` is one of ours that is not shown.
