@@ -32,7 +32,9 @@ fn and_not_with_an_old_conversation_that_goes_on() {
     enroll(&server, ["alice", "bob", "carol"]);
     let second = server.add_device("bob");
     let second = ["--token", second.token.as_str()];
-    ["one", "two", "three"].iter().for_each(|text| drop(send(&server, "alice", "bob", text)));
+    for text in ["one", "two", "three"] {
+        send(&server, "alice", "bob", text);
+    }
     let made = server.run(["group", "create", "--as", "alice", "a group", "bob"]).succeeded();
     let group = lines(&made.stdout)[0]["conversation"].as_str().expect("an id").to_owned();
     send(&server, "alice", &group, "to all");
