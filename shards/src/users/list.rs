@@ -187,12 +187,13 @@ impl List {
     }
 
     /// The ceiling came: numbers go on above it, and above `floor`, below which an earlier incarnation gave them. A ceiling
-    /// of 0 says that the store has no row.
+    /// of 0 says that the store has no row. The position of an empty list is no 0, so that a device can store it.
     pub fn loaded(&mut self, ceiling: u64, floor: u64) {
         assert!(self.numbers == Numbers::Loading, "a ceiling is loaded once");
         let start = ceiling.max(floor);
+        let counter = start.max(1);
         self.numbers = Numbers::Known;
-        (self.counter, self.ceiling, self.told, self.shown) = (start, start, start, start);
+        (self.counter, self.ceiling, self.told, self.shown) = (counter, start, counter, counter);
         self.complete_above = if ceiling == 0 { 0 } else { start };
         if ceiling == 0 {
             self.rows.values_mut().for_each(|row| row.whole = true);
