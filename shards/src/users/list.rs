@@ -103,7 +103,7 @@ pub(crate) struct List {
     changed: Vec<ConversationId>,
     /// Rows that wait for a number.
     unnumbered: Vec<ConversationId>,
-    /// A position was shown while rows waited, or had waited since the last tick: whoever has it may lack their changes.
+    /// An answer went out that has not all that changed, and of which no tick told yet.
     overtaken: bool,
     /// Rows that the store does not have as memory has them.
     unstored: u32,
@@ -278,6 +278,11 @@ impl List {
             self.shown = self.counter;
         }
         self.shown
+    }
+
+    /// An answer that was asked for when `to` was the position goes out now.
+    pub fn answer_late(&mut self, to: u64) {
+        self.overtaken |= self.counter > self.told.max(to) || !self.unnumbered.is_empty();
     }
 
     /// A tick: what changed since the last one; sessions are told of it.

@@ -98,6 +98,21 @@ fn who_lagged_meanwhile_is_not_given_names() {
     assert_eq!(told(&rig, 1)[1..], [(CEILING_STEP + 1, CEILING_STEP + 1, Vec::new())]);
 }
 
+/// A session that syncs hears of what is read, and then gets the answer of a store that was asked before.
+#[test]
+fn a_tick_does_not_name_what_a_late_answer_does_not_have() {
+    let mut rig = used_up();
+    rig.start_session(user(0), 1);
+    rig.sync(user(0), 2, Some(0), 0, 10);
+    assert_eq!(rig.asked.len(), 1, "the store is asked");
+    rig.read(0, user(0), 8);
+    rig.answer(0, None);
+    assert_eq!(rig.take_synced(2).rows[0].read_seq, 0);
+    rig.settle();
+    rig.pass(1_000);
+    assert_eq!(told(&rig, 1), [(CEILING_STEP + 1, CEILING_STEP + 1, Vec::new())]);
+}
+
 /// Its users are many, so that it is handed out over several turns; a session begins between two of them.
 #[test]
 fn a_reader_is_told_in_the_step_that_changes_the_list() {
