@@ -18,7 +18,7 @@ use trunkline_wire::token::TokenKeys;
 use crate::accounts::{AccountError, Accounts, Issued, ask_code};
 use crate::ask::{AskError, Shards, ask_patiently};
 
-pub use client::AdminClient;
+pub use client::{AdminClient, Numbers, Told};
 pub use socket::{ADMIN_SOCKET, AdminSocket, SocketError};
 
 /// A request.

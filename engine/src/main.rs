@@ -3,6 +3,7 @@
 
 mod identity;
 mod offline;
+mod top;
 mod watched;
 
 use std::io::Write as _;
@@ -37,6 +38,8 @@ enum Command {
     User(UserCommand),
     /// Print the counters of the running server as JSON.
     Stats(DataArgs),
+    /// Show what each shard of the running server does, every second.
+    Top(TopArgs),
     #[command(flatten)]
     Client(trunkline_cli::Command),
 }
@@ -70,6 +73,15 @@ struct DataArgs {
     /// The server's folder [default: $TRUNKLINE_DATA, else $XDG_DATA_HOME/trunkline, else ~/.local/share/trunkline]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct TopArgs {
+    /// Print the rates of one second as text, and end; so it does where stdout is no terminal
+    #[arg(long)]
+    once: bool,
+    #[command(flatten)]
+    data: DataArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -134,6 +146,7 @@ fn main() -> ExitCode {
         Command::User(UserCommand::Add(args)) => finish(user(args, identity::user_add)),
         Command::User(UserCommand::Token(args)) => finish(user(args, identity::user_token)),
         Command::Stats(data) => finish(data.folder().and_then(|data| identity::stats(&data))),
+        Command::Top(TopArgs { once, data }) => finish(data.folder().and_then(|data| top::run(&data, once))),
         Command::Client(command) => trunkline_cli::run(command),
     }
 }

@@ -29,6 +29,7 @@ mod settings_override_in_order;
 mod settings_that_exclude_each_other_are_refused;
 mod strangers_learn_nothing_of_groups;
 mod ticks_reach_the_sender_and_never_go_down;
+mod top_prints_one_frame;
 mod typing_is_told_and_never_written;
 mod whoever_was_away_syncs_what_changed;
 
