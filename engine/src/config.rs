@@ -11,6 +11,8 @@ pub mod settings;
 use std::fmt;
 use std::path::PathBuf;
 
+use tracing::Level;
+use trunkline_cli::stderr_log::Format;
 use trunkline_shards::limits::Limits;
 use trunkline_storage::embedded::Options as StoreOptions;
 
@@ -64,6 +66,10 @@ pub struct Config {
     pub ring_buffers: u16,
     /// `ring.connections`: slots per shard; 0: by the limit of descriptors.
     pub ring_connections: u32,
+    /// `log.format`: what reports on stderr look like.
+    pub log_format: Format,
+    /// `log.level`: the least urgent reports.
+    pub log_level: Level,
     /// `limits.*`.
     pub limits: Limits,
 }
@@ -81,6 +87,8 @@ impl Default for Config {
             ring_disable: Features::NONE,
             ring_buffers: 0,
             ring_connections: 0,
+            log_format: Format::Text,
+            log_level: Level::INFO,
             limits: Limits::default(),
         }
     }

@@ -29,7 +29,7 @@ pub fn serve(config: &Config) -> ExitCode {
     let keys = match keys::open(&config.data) {
         Ok(keys) => keys,
         Err(error) => {
-            eprintln!("trunkline: {error}");
+            tracing::error!("{error}");
             return ExitCode::FAILURE;
         }
     };
@@ -38,7 +38,7 @@ pub fn serve(config: &Config) -> ExitCode {
     let port = match open_port(config, &watch) {
         Ok(port) => port,
         Err(error) => {
-            eprintln!("trunkline: {error}");
+            tracing::error!("{error}");
             return ExitCode::FAILURE;
         }
     };
@@ -64,7 +64,7 @@ fn open_port(config: &Config, watch: &Arc<Watch>) -> Result<Option<HttpPort>, Ht
         return Ok(None);
     }
     let port = HttpPort::open(&config.admin_listen, Arc::clone(watch))?;
-    eprintln!("trunkline: metrics and health on http://{}", port.address());
+    tracing::info!("metrics and health on http://{}", port.address());
     Ok(Some(port))
 }
 

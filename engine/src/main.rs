@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use trunkline_cli::stderr_log::Format;
 use trunkline_cli::{Failure, duration, folders, stderr_log};
 use trunkline_engine::{ConfigError, Settings};
 
@@ -133,11 +134,16 @@ fn refused(error: &ConfigError) -> ! {
 }
 
 fn main() -> ExitCode {
-    stderr_log::install();
-    match CommandLine::parse().command {
+    let line = CommandLine::parse();
+    if !matches!(line.command, Command::Serve(_)) {
+        stderr_log::install(Format::Text, tracing::Level::WARN);
+    }
+    match line.command {
         Command::Serve(args) => {
             let settings = args.settings().unwrap_or_else(|error| refused(&error));
-            identity::serve(settings.checked().unwrap_or_else(|error| refused(&error)))
+            let config = settings.checked().unwrap_or_else(|error| refused(&error));
+            stderr_log::install(config.log_format, config.log_level);
+            identity::serve(config)
         }
         Command::Config(args) => {
             let toml = args.settings().and_then(|settings| settings.to_toml());

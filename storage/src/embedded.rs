@@ -207,7 +207,7 @@ impl EmbeddedLog {
         self.group += 1;
         match self.high_water.write(self.group) {
             // It lags behind, which makes the check at the next start weaker and nothing wrong.
-            Err(error) if is_full(&error) => log::warn!("no room to write the high-water file: {error}"),
+            Err(error) if is_full(&error) => tracing::warn!("no room to write the high-water file: {error}"),
             written => {
                 written.map_err(|error| WriteFault::Fatal(self.fatal("writing the high-water file in", error)))?
             }
@@ -226,7 +226,10 @@ impl EmbeddedLog {
 
     /// Answers a group whose write found no room by what is on the disk.
     fn settle(&mut self, plan: Plan<'_>) -> Result<Vec<StoreResult>, Fatal> {
-        log::error!("the disk of {} is full: refusing messages until there is room", self.index.folder.path.display());
+        tracing::error!(
+            "the disk of {} is full: refusing messages until there is room",
+            self.index.folder.path.display()
+        );
         self.heads.clear();
         self.space.note_full();
         let group = self.group;
@@ -293,7 +296,7 @@ impl Drop for EmbeddedLog {
             return;
         }
         if let Err(error) = self.high_water.sync().and_then(|()| self.index.folder.mark_clean()) {
-            log::warn!("{} was not marked as closed: {error}", self.index.folder.path.display());
+            tracing::warn!("{} was not marked as closed: {error}", self.index.folder.path.display());
         }
     }
 }

@@ -24,6 +24,7 @@ mod only_admins_change_a_group;
 mod printed_settings_fed_back_are_the_same;
 mod reading_on_one_device_counts_on_the_others;
 mod readme_session_runs_as_printed;
+mod reports_are_json_where_they_should_be;
 mod rest_after_drain;
 mod settings_override_in_order;
 mod settings_that_exclude_each_other_are_refused;
