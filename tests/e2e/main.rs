@@ -1,6 +1,7 @@
 //! The binary from the outside: one property per file, each with servers and folders of its own.
 
 mod a_corpus_is_history;
+mod a_new_device_begins_with_what_comes;
 mod a_second_server_is_refused;
 mod a_strangers_client_misses_nothing;
 mod a_taken_admin_port_is_refused;

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+mod began;
 mod chat;
 pub mod duration;
 pub mod failure;
