@@ -105,7 +105,7 @@ start_server() {
     rm -f "$folder/data/admin.sock"
     ulimit -n "$(ulimit -H -n)"
     taskset -c "$server_core" "$server" serve --listen "127.0.0.1:$port" --data "$folder/data" --shards "$shards" \
-        "${settings[@]}" >"$folder/server.log" 2>&1 &
+        --set admin.listen= "${settings[@]}" >"$folder/server.log" 2>&1 &
     server_pid=$!
     for _ in $(seq 100); do
         [ ! -S "$folder/data/admin.sock" ] || return 0

@@ -11,14 +11,14 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use trunkline_shards::contract::{AdminAnswer, AdminRequest};
-use trunkline_shards::counters::Counters;
+use trunkline_shards::counters::{Counters, StoreCounters};
 use trunkline_wire::message::ErrorCode;
 use trunkline_wire::token::TokenKeys;
 
 use crate::accounts::{AccountError, Accounts, Issued, ask_code};
 use crate::ask::{AskError, Shards, ask_patiently};
 
-pub use client::AdminClient;
+pub use client::{AdminClient, Numbers, Told};
 pub use socket::{ADMIN_SOCKET, AdminSocket, SocketError};
 
 /// A request.
@@ -41,7 +41,7 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ttl_s: Option<u64>,
     },
-    /// The counters: `{"total":{NAME:NUMBER,...},"shards":[{...},...]}`.
+    /// The counters: `{"total":{NAME:NUMBER,...},"shards":[{...},...],"store":{...}}`.
     Counters,
     /// What runs here: [`Facts`] and `uptime_s`.
     Status,
@@ -115,6 +115,8 @@ pub struct Facts {
     pub store: String,
     /// Where clients connect.
     pub listen: String,
+    /// Where metrics and health are asked for; none: nowhere.
+    pub admin_listen: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -175,6 +177,9 @@ impl<S: Shards> Admin<S> {
         let mut answer = Map::new();
         answer.insert("total".to_owned(), named(&total));
         answer.insert("shards".to_owned(), Value::Array(shards));
+        if let Some(store) = self.shards.store() {
+            answer.insert("store".to_owned(), of_store(&store));
+        }
         Ok(Value::Object(answer))
     }
 }
@@ -185,6 +190,17 @@ fn named(counters: &Counters) -> Value {
         names.insert(format!("{prefix}{name}"), value.into());
     });
     Value::Object(names)
+}
+
+fn of_store(store: &StoreCounters) -> Value {
+    let StoreCounters { group_writes, group_bytes, commit_us } = store;
+    let numbers = [
+        ("groups", group_writes.count()),
+        ("writes", group_writes.sum()),
+        ("bytes", group_bytes.sum()),
+        ("commit_us", commit_us.sum()),
+    ];
+    numbers.into_iter().map(|(name, number)| (name.to_owned(), number.into())).collect::<Map<_, _>>().into()
 }
 
 fn to_value(of: &impl Serialize) -> Value {

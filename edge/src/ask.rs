@@ -5,8 +5,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use trunkline_shards::contract::{AdminAnswer, AdminRequest, ShardId};
+use trunkline_shards::counters::StoreCounters;
 
-use crate::limits::{ASK_AGAIN_FIRST_MS, ASK_AGAIN_MAX_MS, ASK_BUSY_MS};
+use crate::limits::{ASK_AGAIN_FIRST_MS, ASK_AGAIN_MAX_MS, ASK_ANSWER_MS, ASK_BUSY_MS};
 
 /// Why there is no answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,11 +40,24 @@ pub trait Shards {
     /// How many there are, at least one.
     fn count(&self) -> u16;
 
-    /// Asks one of them and waits for its answer, for a bounded time.
+    /// Asks one of them and waits for its answer, for at most so long.
     ///
     /// # Errors
     /// See [`AskError`].
-    fn ask(&self, shard: ShardId, request: AdminRequest) -> Result<AdminAnswer, AskError>;
+    fn ask_within(&self, shard: ShardId, request: AdminRequest, within: Duration) -> Result<AdminAnswer, AskError>;
+
+    /// What their store's log has counted, where that is known.
+    fn store(&self) -> Option<StoreCounters> {
+        None
+    }
+
+    /// Asks one of them and waits for at most [`ASK_ANSWER_MS`].
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    fn ask(&self, shard: ShardId, request: AdminRequest) -> Result<AdminAnswer, AskError> {
+        self.ask_within(shard, request, Duration::from_millis(ASK_ANSWER_MS))
+    }
 }
 
 /// Asks until the shard is not busy, for at most [`ASK_BUSY_MS`]. A busy shard has done nothing of what was asked.

@@ -13,6 +13,25 @@ pub const ADMIN_ACCEPT_AGAIN_MS: u64 = 100;
 /// Longest path of a Unix socket: `sun_path` of `sockaddr_un` without its final zero (unix(7)).
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
+/// Connections of the admin port at the same time; others wait until one ends.
+pub const HTTP_CONNECTIONS_MAX: usize = 64;
+/// Milliseconds for the head of a request, and between two of a connection.
+pub const HTTP_HEAD_MS: u64 = 2_000;
+/// Longest life of a connection of the admin port, in milliseconds.
+pub const HTTP_CONNECTION_MS: u64 = 60_000;
+/// Longest head of a request, in bytes.
+pub const HTTP_HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Headers of a request.
+pub const HTTP_HEADERS_MAX: usize = 64;
+/// Questions to shards at the same time; more are refused.
+pub const HTTP_QUESTIONS_MAX: usize = 4;
+/// Milliseconds that a shard gets to say that it is ready, or what it counts.
+pub const READY_ANSWER_MS: u64 = 1_000;
+/// Milliseconds for all shards together.
+pub const HTTP_ANSWER_MS: u64 = 5_000;
+
+/// Milliseconds that a shard gets for one answer; it reads and writes the store for it.
+pub const ASK_ANSWER_MS: u64 = 10_000;
 /// Milliseconds during which a busy shard is asked again.
 pub const ASK_BUSY_MS: u64 = 5_000;
 /// Milliseconds before the first repetition; they double.
@@ -30,7 +49,11 @@ pub const KEYS_BYTES_MAX: u64 = 64 * 1024;
 
 const _: () = {
     // An administrator who waits learns that the shard was busy, and not that nobody answered.
-    assert!(ASK_BUSY_MS < ADMIN_ANSWER_MS);
+    assert!(ASK_BUSY_MS + ASK_ANSWER_MS < ADMIN_ANSWER_MS);
+    // A probe that waits for its answer is not cut meanwhile.
+    assert!(READY_ANSWER_MS < HTTP_ANSWER_MS && HTTP_ANSWER_MS < HTTP_CONNECTION_MS);
+    // The least that the HTTP library takes.
+    assert!(HTTP_HEAD_BYTES_MAX >= 8 * 1024);
     assert!(ASK_AGAIN_FIRST_MS <= ASK_AGAIN_MAX_MS && ASK_AGAIN_MAX_MS < ASK_BUSY_MS);
     assert!(TOKEN_TTL_DEFAULT_S <= TOKEN_TTL_MAX_S);
 };

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use trunkline_shards::contract::{AdminAnswer, AdminRequest, ShardId};
 use trunkline_shards::counters::Counters;
@@ -47,7 +48,7 @@ impl Shards for TestShards {
         self.count
     }
 
-    fn ask(&self, shard: ShardId, request: AdminRequest) -> Result<AdminAnswer, AskError> {
+    fn ask_within(&self, shard: ShardId, request: AdminRequest, _: Duration) -> Result<AdminAnswer, AskError> {
         assert!(shard < self.count);
         let mut state = self.state();
         if let Some(next) = state.next.pop_front() {
@@ -83,6 +84,13 @@ pub(crate) fn keys() -> TokenKeys {
 }
 
 pub(crate) fn admin(shards: u16) -> Admin<TestShards> {
-    let facts = Facts { version: "0", pid: 1, shards, store: "memory".to_owned(), listen: "127.0.0.1:1".to_owned() };
+    let facts = Facts {
+        version: "0",
+        pid: 1,
+        shards,
+        store: "memory".to_owned(),
+        listen: "127.0.0.1:1".to_owned(),
+        admin_listen: None,
+    };
     Admin::new(TestShards::new(shards), keys(), facts)
 }

@@ -1,52 +1,44 @@
 //! Who may come in: the server with its keys and admin socket, and the operator's commands that speak to it.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use trunkline_cli::{Failure, identity, time};
 use trunkline_edge::accounts::Accounts;
 use trunkline_edge::admin::{Admin, AdminClient, AdminSocket, Facts, Refusal, Request, Token, now_s};
-use trunkline_edge::{AskError, Shards, keys};
-use trunkline_engine::{Config, Control, ControlError, Server, ShardSetup};
-use trunkline_shards::contract::{AdminAnswer, AdminRequest, ShardId};
+use trunkline_edge::http::{HttpError, HttpPort, Watch};
+use trunkline_edge::keys;
+use trunkline_engine::{Config, Server, ShardSetup};
 use trunkline_shards::{LaneRoom, Shard, ShardConfig};
 use trunkline_storage::embedded::OpenError;
 
 use crate::offline::Offline;
+use crate::watched::Running;
 
-/// How long a shard gets for one answer; it reads and writes the store for it.
-const ASK_MAX: Duration = Duration::from_secs(10);
 /// How long a folder may be held by a server that starts or stops, or by another command.
 const FOLDER_HELD_MAX: Duration = Duration::from_secs(5);
 const FOLDER_AGAIN: Duration = Duration::from_millis(50);
-
-/// The shards of the server in this process.
-struct Running(Control);
-
-impl Shards for Running {
-    fn count(&self) -> u16 {
-        self.0.shards()
-    }
-
-    fn ask(&self, shard: ShardId, request: AdminRequest) -> Result<AdminAnswer, AskError> {
-        self.0.ask(shard, request, ASK_MAX).map_err(|error| match error {
-            ControlError::Full => AskError::Full,
-            ControlError::Late => AskError::Late,
-            ControlError::Ended => AskError::Ended,
-            ControlError::NoShard => AskError::Failed(error.to_string()),
-        })
-    }
-}
 
 /// `serve`: runs a server to its exit code.
 pub fn serve(config: &Config) -> ExitCode {
     let keys = match keys::open(&config.data) {
         Ok(keys) => keys,
         Err(error) => {
-            eprintln!("trunkline: {error}");
+            tracing::error!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let watch = Watch::new(env!("CARGO_PKG_VERSION"));
+    // Before the store is opened: what takes long to start says so, and what is taken is refused first.
+    let port = match open_port(config, &watch) {
+        Ok(port) => port,
+        Err(error) => {
+            tracing::error!("{error}");
             return ExitCode::FAILURE;
         }
     };
@@ -57,13 +49,30 @@ pub fn serve(config: &Config) -> ExitCode {
         let ShardSetup { shard, shards, limits, seed, incarnation, .. } = setup;
         Shard::new(ShardConfig { shard, shards, keys: keys_of_shards.clone(), limits, room, seed, incarnation, now })
     };
-    trunkline_engine::run(config, make_core, |server| open_socket(config, server, keys))
+    // Both stay until the server has drained.
+    let code = trunkline_engine::run(config, make_core, |server| {
+        watch.runs(Running::of(server));
+        open_socket(config, server, keys, port.as_ref().map(HttpPort::address))
+    });
+    drop(port);
+    code
+}
+
+/// The admin port, unless it is off.
+fn open_port(config: &Config, watch: &Arc<Watch>) -> Result<Option<HttpPort>, HttpError> {
+    if config.admin_listen.is_empty() {
+        return Ok(None);
+    }
+    let port = HttpPort::open(&config.admin_listen, Arc::clone(watch))?;
+    tracing::info!("metrics and health on http://{}", port.address());
+    Ok(Some(port))
 }
 
 fn open_socket(
     config: &Config,
     server: &Server,
     keys: trunkline_wire::token::TokenKeys,
+    port: Option<SocketAddr>,
 ) -> Result<AdminSocket, String> {
     let facts = Facts {
         version: env!("CARGO_PKG_VERSION"),
@@ -71,8 +80,9 @@ fn open_socket(
         shards: server.control().shards(),
         store: config.store.to_string(),
         listen: server.address().to_string(),
+        admin_listen: port.map(|address| address.to_string()),
     };
-    let admin = Admin::new(Running(server.control().clone()), keys, facts);
+    let admin = Admin::new(Running::of(server), keys, facts);
     AdminSocket::open(&config.data, admin).map_err(|error| error.to_string())
 }
 

@@ -25,6 +25,7 @@ pub mod store;
 pub mod thread;
 pub mod wake;
 
+pub use config::settings::Settings;
 pub use config::{Config, ConfigError, StoreKind};
 pub use control::{Control, ControlError};
 pub use lane::LaneRoom;

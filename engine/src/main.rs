@@ -3,15 +3,19 @@
 
 mod identity;
 mod offline;
+mod top;
+mod watched;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use trunkline_cli::stderr_log::Format;
 use trunkline_cli::{Failure, duration, folders, stderr_log};
-use trunkline_engine::{Config, ConfigError};
+use trunkline_engine::{ConfigError, Settings};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -28,11 +32,15 @@ struct CommandLine {
 enum Command {
     /// Run a server until SIGTERM or Ctrl-C.
     Serve(ServeArgs),
+    /// Print every setting with its value, as TOML for --config; takes what serve takes.
+    Config(ServeArgs),
     /// Make users, and tokens for their devices.
     #[command(subcommand)]
     User(UserCommand),
     /// Print the counters of the running server as JSON.
     Stats(DataArgs),
+    /// Show what each shard of the running server does, every second.
+    Top(TopArgs),
     #[command(flatten)]
     Client(trunkline_cli::Command),
 }
@@ -53,7 +61,7 @@ struct ServeArgs {
     /// Do not tie each shard to a core
     #[arg(long)]
     no_pin: bool,
-    /// Settings in TOML; what is given here counts before them
+    /// Settings in TOML; the environment (TRUNKLINE__KEY) counts before them, and what is given here before both
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Any setting, as limits.send_per_s=20
@@ -66,6 +74,15 @@ struct DataArgs {
     /// The server's folder [default: $TRUNKLINE_DATA, else $XDG_DATA_HOME/trunkline, else ~/.local/share/trunkline]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct TopArgs {
+    /// Print the rates of one second as text, and end; so it does where stdout is no terminal
+    #[arg(long)]
+    once: bool,
+    #[command(flatten)]
+    data: DataArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -94,40 +111,56 @@ impl DataArgs {
 }
 
 impl ServeArgs {
-    /// Defaults, then the file, then `--set`, then the other flags.
-    fn config(self) -> Result<Config, ConfigError> {
-        let mut config = Config::default();
-        // Without a home, the engine's own default stands.
-        if let Ok(data) = folders::data() {
-            config.data = data;
-        }
-        if let Some(file) = &self.config {
-            config.set_file(file)?;
-        }
-        self.set.iter().try_for_each(|assignment| config.set_assignment(assignment))?;
-        for (key, value) in [("listen", &self.listen), ("shards", &self.shards), ("store", &self.store)] {
-            value.as_ref().map_or(Ok(()), |value| config.set(key, value))?;
+    /// Defaults, then the file, the environment, `--set`, then the other flags.
+    fn settings(self) -> Result<Settings, ConfigError> {
+        let mut settings = Settings::default();
+        self.config.as_deref().map_or(Ok(()), |file| settings.take_file(file))?;
+        settings.take_environment(std::env::vars_os())?;
+        self.set.iter().try_for_each(|assignment| settings.take_assignment(assignment))?;
+        let pin = self.no_pin.then(|| "false".to_owned());
+        for (key, value) in [("listen", self.listen), ("shards", self.shards), ("store", self.store), ("pin", pin)] {
+            value.map_or(Ok(()), |value| settings.take_flag(key, &value))?;
         }
         if let Some(data) = self.data.data {
-            config.data = data;
+            settings.take_data_flag(data);
         }
-        config.pin &= !self.no_pin;
-        Ok(config)
+        settings.checked()?;
+        Ok(settings)
     }
 }
 
+fn refused(error: &ConfigError) -> ! {
+    CommandLine::command().error(ErrorKind::ValueValidation, error).exit()
+}
+
 fn main() -> ExitCode {
-    stderr_log::install();
-    match CommandLine::parse().command {
-        Command::Serve(args) => match args.config() {
-            Ok(config) => identity::serve(&config),
-            Err(error) => CommandLine::command().error(ErrorKind::ValueValidation, error).exit(),
-        },
+    let line = CommandLine::parse();
+    if !matches!(line.command, Command::Serve(_)) {
+        stderr_log::install(Format::Text, tracing::Level::WARN);
+    }
+    match line.command {
+        Command::Serve(args) => {
+            let settings = args.settings().unwrap_or_else(|error| refused(&error));
+            let config = settings.checked().unwrap_or_else(|error| refused(&error));
+            stderr_log::install(config.log_format, config.log_level);
+            identity::serve(config)
+        }
+        Command::Config(args) => {
+            let toml = args.settings().and_then(|settings| settings.to_toml());
+            print_settings(&toml.unwrap_or_else(|error| refused(&error)))
+        }
         Command::User(UserCommand::Add(args)) => finish(user(args, identity::user_add)),
         Command::User(UserCommand::Token(args)) => finish(user(args, identity::user_token)),
         Command::Stats(data) => finish(data.folder().and_then(|data| identity::stats(&data))),
+        Command::Top(TopArgs { once, data }) => finish(data.folder().and_then(|data| top::run(&data, once))),
         Command::Client(command) => trunkline_cli::run(command),
     }
+}
+
+fn print_settings(toml: &str) -> ExitCode {
+    // Whoever reads this may have seen enough.
+    let _ = std::io::stdout().lock().write_all(toml.as_bytes());
+    ExitCode::SUCCESS
 }
 
 type UserDeed = fn(&std::path::Path, String, Option<u64>) -> Result<(), Failure>;
@@ -144,10 +177,10 @@ fn finish(result: Result<(), Failure>) -> ExitCode {
 mod tests {
     use super::*;
 
-    fn config(words: &[&str]) -> Result<Config, ConfigError> {
+    fn config(words: &[&str]) -> Result<trunkline_engine::Config, ConfigError> {
         let line = CommandLine::try_parse_from([&["trunkline", "serve"], words].concat()).unwrap();
         let Command::Serve(args) = line.command else { panic!("{words:?}") };
-        args.config()
+        args.settings().and_then(|settings| settings.checked().cloned())
     }
 
     #[test]
@@ -164,7 +197,9 @@ mod tests {
         let config = config(&all).unwrap();
         std::fs::remove_file(&file).unwrap();
         assert_eq!((config.listen.as_str(), config.shards, config.pin), ("127.0.0.1:2", 3, false));
-        assert_eq!(config.data, PathBuf::from("/of-file"));
+        if std::env::var_os("TRUNKLINE_DATA").is_none() {
+            assert_eq!(config.data, PathBuf::from("/of-file"));
+        }
     }
 
     #[test]

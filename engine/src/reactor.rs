@@ -6,6 +6,7 @@
 mod acceptor;
 mod completions;
 mod connections;
+mod counts;
 mod effects;
 
 use std::os::fd::OwnedFd;
@@ -23,6 +24,7 @@ use crate::wake::Doorbell;
 
 use acceptor::Acceptor;
 use connections::Connections;
+use counts::LoopCounts;
 
 /// Recipients that a core may hand messages on to per turn, beside its events.
 const WORK_BUDGET: u32 = 1024;
@@ -58,6 +60,7 @@ pub struct Reactor<C> {
     effects: Effects,
     completions: Vec<Completion>,
     now: Now,
+    counts: LoopCounts,
     /// There is more to do at once.
     busy: bool,
     draining: bool,
@@ -77,6 +80,7 @@ impl<C: Core> Reactor<C> {
             effects: Effects::new(),
             completions: Vec::new(),
             now: clock::now(),
+            counts: LoopCounts::default(),
             busy: true,
             draining: false,
             drained: false,
@@ -92,6 +96,7 @@ impl<C: Core> Reactor<C> {
 
     fn turn(&mut self) {
         self.enter();
+        self.counts.turns += 1;
         self.now = clock::now();
         self.gather();
         self.take_inbound();
@@ -132,9 +137,14 @@ impl<C: Core> Reactor<C> {
 
     /// Takes what other threads have handed over.
     fn take_inbound(&mut self) {
-        let Reactor { core, effects, now, links, .. } = self;
+        let Reactor { core, effects, now, links, counts, .. } = self;
+        let mut entries = 0;
         links.port.take_credit(|shard, entries| core.apply(*now, Event::Credit { shard, entries }, effects));
-        links.port.take(|from, entry| core.apply(*now, Event::Posted { from, entry }, effects));
+        links.port.take(|from, entry| {
+            entries += 1;
+            core.apply(*now, Event::Posted { from, entry }, effects);
+        });
+        counts.lanes_had(entries);
         for _ in 0..ANSWERS_PER_TURN {
             let Some((ticket, result)) = links.store.take() else { break };
             core.apply(*now, Event::Stored { ticket, result }, effects);

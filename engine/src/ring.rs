@@ -62,6 +62,8 @@ pub struct Ring {
     features: Features,
     slots: u32,
     peer_bytes: u32,
+    /// System calls so far.
+    entered: u64,
     /// Completions that had to be taken out of the kernel's queue before the reactor asked for them.
     set_aside: Vec<Completion>,
 }
@@ -90,6 +92,7 @@ impl Ring {
             features,
             slots,
             peer_bytes,
+            entered: 0,
             set_aside: Vec::new(),
         };
         ring.try_operations();
@@ -105,6 +108,11 @@ impl Ring {
     /// Slots for connections.
     pub fn slots(&self) -> u32 {
         self.slots
+    }
+
+    /// How often the kernel was entered so far.
+    pub fn entered(&self) -> u64 {
+        self.entered
     }
 
     /// What other rings send their wakes to; none where wakes go through the eventfd.

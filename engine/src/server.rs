@@ -21,7 +21,7 @@ use crate::listener::{self, ListenError};
 use crate::placement;
 use crate::reactor::{Links, Reactor};
 use crate::ring::{Features, Ring, RingFault, RingOptions};
-use crate::store::{self, StorePort};
+use crate::store::{self, StorePort, StoreWatch};
 use crate::thread;
 use crate::wake::Doorbell;
 
@@ -73,6 +73,7 @@ pub struct Server {
     address: SocketAddr,
     features: Features,
     control: Control,
+    watch: StoreWatch,
     life: Arc<Life>,
     shards: Vec<JoinHandle<()>>,
     store: Vec<JoinHandle<()>>,
@@ -102,8 +103,9 @@ impl Server {
         raise_descriptor_limit();
         let (listeners, address) = listener::open(&config.listen, config.shards).map_err(StartError::Listen)?;
         let doorbells = doorbells(config.shards)?;
+        let watch = StoreWatch::default();
         // Before shards are pinned: threads of a store inherit what their maker may run on.
-        let (store_ports, store, incarnation) = open_store(config, &doorbells).map_err(StartError::Store)?;
+        let (store_ports, store, incarnation) = open_store(config, &doorbells, &watch).map_err(StartError::Store)?;
         let (control, control_ports) = control(&doorbells);
         let life = Arc::new(Life::new(Arc::clone(&doorbells)));
         let room = room_of_mesh(config.shards);
@@ -139,7 +141,7 @@ impl Server {
             shards.push(thread::spawn(&format!("shard-{shard}"), move || seat.run(setup, &*make_core)));
         }
         drop(ready);
-        let mut server = Server { address, features: Features::NONE, control, life, shards, store };
+        let mut server = Server { address, features: Features::NONE, control, watch, life, shards, store };
         server.features = server.wait_until_ready(&started).map_err(StartError::Ring)?;
         Ok(server)
     }
@@ -157,6 +159,16 @@ impl Server {
     /// Asks shards things.
     pub fn control(&self) -> &Control {
         &self.control
+    }
+
+    /// What the store has counted.
+    pub fn store_watch(&self) -> &StoreWatch {
+        &self.watch
+    }
+
+    /// Whether it runs, drains, or has ended.
+    pub fn life(&self) -> &Arc<Life> {
+        &self.life
     }
 
     /// Stops: no connection is accepted any more, cores drain, shards and store end; at `deadline` they end anyway. True
@@ -196,7 +208,7 @@ impl Seat {
     fn run<C: Core>(self, mut setup: ShardSetup, make_core: &impl Fn(ShardSetup) -> C) {
         let Seat { options, v6, core, listener, links, all_out, ready } = self;
         if let Some(Err(error)) = core.map(placement::pin) {
-            eprintln!("trunkline: shard {} is not pinned to core {}: {error}", setup.shard, core.unwrap_or_default());
+            tracing::warn!("shard {} is not pinned to core {}: {error}", setup.shard, core.unwrap_or_default());
         }
         let doorbell = Arc::clone(&links.doorbell);
         let life = Arc::clone(&links.life);
@@ -231,18 +243,18 @@ fn doorbells(shards: u16) -> Result<Arc<[Arc<Doorbell>]>, StartError> {
 
 type OpenedStore = (Vec<StorePort>, Vec<JoinHandle<()>>, u64);
 
-fn open_store(config: &Config, doorbells: &Arc<[Arc<Doorbell>]>) -> Result<OpenedStore, OpenError> {
+fn open_store(config: &Config, doorbells: &Arc<[Arc<Doorbell>]>, watch: &StoreWatch) -> Result<OpenedStore, OpenError> {
     match config.store {
         StoreKind::Embedded => {
             let (log, index) = embedded::open(&config.data, config.store_options.clone())?;
             let incarnation = log.incarnation();
-            let (ports, threads) = store::start(log, index, doorbells, &config.limits);
+            let (ports, threads) = store::start(log, index, doorbells, &config.limits, watch);
             Ok((ports, threads, incarnation))
         }
         StoreKind::Memory => {
             let log = MemoryStore::new();
             let incarnation = log.incarnation();
-            let (ports, threads) = store::start(log.clone(), Arc::new(log), doorbells, &config.limits);
+            let (ports, threads) = store::start(log.clone(), Arc::new(log), doorbells, &config.limits, watch);
             Ok((ports, threads, incarnation))
         }
     }

@@ -3,6 +3,8 @@
 //! From each shard a bounded lane to the log (appends and index writes) and one to each reader, and back. A lane back has
 //! room for everything that can be outstanding, so answers never wait.
 
+mod counted;
+
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -13,8 +15,11 @@ use trunkline_shards::store::{Load, StoreResult};
 use trunkline_storage::driver::{Mailbox, Request, run_index, run_log};
 use trunkline_storage::{Index, Log, Write};
 
+pub use counted::StoreWatch;
+
 use crate::thread;
 use crate::wake::{Alarm, Doorbell};
+use counted::Counted;
 
 /// Threads that read.
 pub const READERS: usize = 2;
@@ -174,11 +179,13 @@ pub fn start(
     index: Arc<impl Index + 'static>,
     doorbells: &Arc<[Arc<Doorbell>]>,
     limits: &Limits,
+    watch: &StoreWatch,
 ) -> (Vec<StorePort>, Vec<JoinHandle<()>>) {
+    let log = Counted { log, watch: watch.clone() };
     let (logs, mut log_lanes) = lanes::<Write>(doorbells, limits.appends_max + limits.puts_max);
     let mut threads = vec![thread::spawn("log", move || {
         if let Err(fatal) = run_log(log, &mut log_lanes) {
-            eprintln!("trunkline: {fatal}");
+            tracing::error!("{fatal}");
             std::process::exit(EXIT_STORE_FAILED);
         }
     })];

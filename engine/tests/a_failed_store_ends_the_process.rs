@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use trunkline_engine::{store, wake::Doorbell};
+use trunkline_engine::store::{self, StoreWatch};
+use trunkline_engine::wake::Doorbell;
 use trunkline_shards::contract::Ticket;
 use trunkline_shards::limits::Limits;
 use trunkline_shards::store::{Put, StoreResult, UserKey, UserRow};
@@ -32,8 +33,10 @@ fn fails() {
     if !child::is_child() {
         return;
     }
+    trunkline_cli::stderr_log::install(trunkline_cli::stderr_log::Format::Text, tracing::Level::INFO);
     let doorbells: Arc<[_]> = Arc::from([Arc::new(Doorbell::new().unwrap())]);
-    let (mut ports, _threads) = store::start(Broken, Arc::new(MemoryStore::new()), &doorbells, &Limits::default());
+    let (mut ports, _threads) =
+        store::start(Broken, Arc::new(MemoryStore::new()), &doorbells, &Limits::default(), &StoreWatch::default());
     let row = UserRow { handle: "h".into(), created_ms: 0, devices: 1 };
     let key = UserKey { tenant: TenantId(0), user: UserId(1) };
     ports[0].write(Ticket(1), Write::Put(Box::new(Put::User { key, row })));

@@ -237,7 +237,7 @@ impl Conversation {
         self.roster.take(&row);
         self.end_targets_before(seq);
         // It comes from the server: the connection that asked gets it like everybody else.
-        self.push_pending(RecentRow { row, origin: None });
+        self.push_pending(RecentRow { row, origin: None, accepted_ns: 0 });
         seq
     }
 

@@ -109,7 +109,10 @@ impl Conversations {
     pub fn request(&mut self, turn: &mut Turn<'_>, reply: Reply, request: HomeRequest) {
         let key = request.conversation_key().expect("only requests about conversations come here");
         match self.places.get_mut(&key) {
-            Some(Place::Here(_)) => self.serve(turn, key, reply, request),
+            Some(Place::Here(_)) => {
+                turn.shared.counters.conversations_found += 1;
+                self.serve(turn, key, reply, request);
+            }
             Some(Place::Loading(waiters)) => {
                 if waiters.requests.len() as u64 >= turn.shared.limits.load_waiters_max {
                     turn.refuse(reply, ErrorCode::Busy);

@@ -137,6 +137,8 @@ pub struct Delivery {
     pub round: u64,
     /// The message, one encoding for all recipients; none: only the lists are told.
     pub frame: Option<Arc<[u8]>>,
+    /// When the message was accepted, in monotonic nanoseconds; 0 where nobody waits for it.
+    pub accepted_ns: u64,
     /// Recipients whose home the receiving shard is.
     pub users: Arc<[UserId]>,
     /// (user, joined_seq, left_seq) of those of them whose window this seq changed, or may have.

@@ -123,6 +123,8 @@ pub(crate) struct Front {
     /// What homes of users are to be told of their sessions, per shard, in order; there was no credit.
     untold: Vec<VecDeque<Entry>>,
     open: u64,
+    /// Frames put into outboxes so far.
+    queued: u64,
     pub(crate) draining: bool,
 }
 
@@ -141,6 +143,7 @@ impl Front {
             unauthenticated_by_address: HashMap::with_hasher(FixedState::with_seed(0)),
             untold: (0..shards).map(|_| VecDeque::new()).collect(),
             open: 0,
+            queued: 0,
             draining: false,
         }
     }
@@ -148,6 +151,11 @@ impl Front {
     /// Connections there are.
     pub fn open(&self) -> u64 {
         self.open
+    }
+
+    /// Frames put into outboxes so far.
+    pub fn queued(&self) -> u64 {
+        self.queued
     }
 
     pub(crate) fn get(&mut self, id: ConnectionId) -> Option<&mut FrontConnection> {
@@ -259,6 +267,7 @@ impl Front {
     pub(crate) fn push_answer(&mut self, id: ConnectionId, frame: Vec<u8>) {
         let Some((connection, pool)) = self.with_pool(id) else { return };
         connection.link.push_answer(Bytes::Owned(frame), pool);
+        self.queued += 1;
         self.mark_dirty(id);
     }
 
@@ -349,6 +358,7 @@ impl Front {
             }
             if let Some(bytes) = connection.link.take_send() {
                 connection.send_since_ns = turn.now.mono_ns;
+                turn.shared.counters.sends += 1;
                 turn.effects.push(Effect::Send { connection: id, bytes });
                 self.arm_if_needed(turn, id);
             } else if connection.link.is_finished() || connection.is_refused_and_told() {

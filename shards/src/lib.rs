@@ -21,6 +21,7 @@ mod desk;
 pub mod entry;
 mod fanout;
 mod front;
+pub mod histogram;
 pub mod limits;
 pub mod members;
 mod requests;

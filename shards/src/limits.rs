@@ -1,10 +1,18 @@
 //! Every limit of a shard, by name: a value with a default, changed by configuration and never by code.
 
 macro_rules! limits {
-    ($($(#[$doc:meta])* $name:ident = $default:expr, $low:expr, $high:expr;)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident = $default:expr, $low:expr, $high:expr;)*) => {
         /// The limits in force.
         #[derive(Clone, PartialEq, Eq, Debug)]
-        pub struct Limits { $($(#[$doc])* pub $name: u64,)* }
+        pub struct Limits { $($(#[doc = $doc])* pub $name: u64,)* }
+
+        /// What is to be known of each limit, in the order of [`Limits`].
+        pub const LIMITS: &[Limit] = &[$(Limit {
+            name: stringify!($name),
+            about: concat!($($doc),*),
+            low: $low,
+            high: $high,
+        },)*];
 
         impl Default for Limits {
             fn default() -> Limits { Limits { $($name: $default,)* } }
@@ -25,6 +33,14 @@ macro_rules! limits {
                 }
             }
 
+            /// The value of one by name, if there is such a limit.
+            pub fn value(&self, name: &str) -> Option<u64> {
+                match name {
+                    $(stringify!($name) => Some(self.$name),)*
+                    _ => None,
+                }
+            }
+
             /// Every limit with its value in force.
             pub fn each(&self, mut visit: impl FnMut(&'static str, u64)) {
                 $(visit(stringify!($name), self.$name);)*
@@ -33,6 +49,19 @@ macro_rules! limits {
 
         const _: () = { $(assert!($low <= $default && $default <= $high);)* };
     };
+}
+
+/// A limit as its operator sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// Its name.
+    pub name: &'static str,
+    /// What it limits, as a sentence.
+    pub about: &'static str,
+    /// Lowest value.
+    pub low: u64,
+    /// Highest value.
+    pub high: u64,
 }
 
 /// Why a limit was not set.

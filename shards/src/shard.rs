@@ -88,6 +88,7 @@ impl Shard {
     pub fn counters(&self) -> Counters {
         let mut counters = self.shared.counters.clone();
         counters.connections_open = self.front.open();
+        counters.frames_queued = self.front.queued();
         counters.sessions_open = self.users.sessions_open();
         counters.entries_posted = self.shared.router.posted;
         counters.conversations_cached = self.conversations.cached();

@@ -57,6 +57,14 @@ impl Turn<'_> {
         self.shared.router.answer(reply, answer, self.effects);
     }
 
+    /// So many copies of a message were handed to sessions that was accepted then; 0: nobody waits for it.
+    pub fn measure_delivery(&mut self, accepted_ns: u64, copies: u64) {
+        if accepted_ns != 0 && copies != 0 {
+            let took_ns = self.now.mono_ns.saturating_sub(accepted_ns);
+            self.shared.counters.delivery_us.record(took_ns / 1_000, copies);
+        }
+    }
+
     /// A random number that is not 0.
     pub fn random_id(&mut self) -> u64 {
         loop {

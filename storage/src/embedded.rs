@@ -133,7 +133,7 @@ impl Drop for EmbeddedIndex {
             return;
         }
         if let Err(error) = self.folder.empty_journals() {
-            log::warn!("the journals stay as they are: {error}");
+            tracing::warn!("the journals stay as they are: {error}");
         }
     }
 }
@@ -226,11 +226,11 @@ impl EmbeddedLog {
         self.group += 1;
         if let Err(error) = self.write_out.note(tables, bytes) {
             // The group is durable all the same; the next one will meet what is wrong.
-            log::warn!("the tables are not written out: {error}");
+            tracing::warn!("the tables are not written out: {error}");
         }
         match self.high_water.write(self.group) {
             // It lags behind, which makes the check at the next start weaker and nothing wrong.
-            Err(error) if is_full(&error) => log::warn!("no room to write the high-water file: {error}"),
+            Err(error) if is_full(&error) => tracing::warn!("no room to write the high-water file: {error}"),
             written => {
                 written.map_err(|error| WriteFault::Fatal(self.fatal("writing the high-water file in", error)))?
             }
@@ -249,7 +249,10 @@ impl EmbeddedLog {
 
     /// Answers a group whose write found no room by what is on the disk.
     fn settle(&mut self, plan: Plan<'_>) -> Result<Vec<StoreResult>, Fatal> {
-        log::error!("the disk of {} is full: refusing messages until there is room", self.index.folder.path.display());
+        tracing::error!(
+            "the disk of {} is full: refusing messages until there is room",
+            self.index.folder.path.display()
+        );
         self.heads.clear();
         self.space.note_full();
         let group = self.group;
@@ -316,10 +319,10 @@ impl Drop for EmbeddedLog {
         let Some(tables) = tables.as_ref().filter(|_| !self.has_failed) else { return };
         match self.write_out.finish(tables) {
             Ok(is_done) => self.index.is_written_out.store(is_done, Ordering::Relaxed),
-            Err(error) => log::warn!("the tables are not written out: {error}"),
+            Err(error) => tracing::warn!("the tables are not written out: {error}"),
         }
         if let Err(error) = self.high_water.sync().and_then(|()| self.index.folder.mark_clean()) {
-            log::warn!("{} was not marked as closed: {error}", self.index.folder.path.display());
+            tracing::warn!("{} was not marked as closed: {error}", self.index.folder.path.display());
         }
     }
 }

@@ -16,6 +16,7 @@ mod disk;
 mod fleet;
 mod floods_of_control_frames_end;
 mod half_open_peers_are_found;
+mod hostile_http_does_not_hurt;
 mod hostile_requests_of_groups_get_typed_answers;
 mod laggards;
 mod ledger;

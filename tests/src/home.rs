@@ -1,6 +1,6 @@
 //! The folders of a server and of the people who use it, apart from those of whoever runs the tests.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -53,13 +53,17 @@ impl Home {
     /// A program that finds these folders, and none of the person who runs the tests.
     pub fn program(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
-        for variable in ["TRUNKLINE_TOKEN", "TRUNKLINE_URL", "RUST_LOG"] {
-            command.env_remove(variable);
+        let ours = |name: &OsString| name.to_str().is_some_and(|name| name.starts_with("TRUNKLINE_"));
+        for name in std::env::vars_os().map(|(name, _)| name).filter(ours) {
+            command.env_remove(name);
         }
+        command.env_remove("RUST_LOG");
         let folders =
             [("HOME", "home"), ("XDG_CONFIG_HOME", "config"), ("XDG_STATE_HOME", "state"), ("XDG_DATA_HOME", "share")];
         command.envs(folders.map(|(variable, folder)| (variable, self.path().join(folder))));
         command.env("TRUNKLINE_DATA", self.data());
+        // Many servers run on one machine; `status` says which port it is.
+        command.env("TRUNKLINE__ADMIN__LISTEN", "127.0.0.1:0");
         command
     }
 

@@ -5,6 +5,7 @@ pub mod admin;
 pub mod dice;
 pub mod ear;
 pub mod home;
+pub mod http;
 pub mod peer;
 pub mod process;
 pub mod rig;

@@ -2,6 +2,7 @@
 //!
 //! Set-up: the files that git tracks or would track, read once. Claim: the rules that are written down hold today.
 
+mod documents_name_the_knobs;
 mod documents_name_the_protocol;
 mod documents_stay_short;
 mod every_file_says_what_it_owns;

@@ -33,7 +33,7 @@ pub fn state() -> Result<PathBuf, Failure> {
     folder(|name| env::var_os(name), "XDG_STATE_HOME", ".local/state")
 }
 
-/// A server's data: `$TRUNKLINE_DATA`, else `$XDG_DATA_HOME/trunkline` or `~/.local/share/trunkline`.
+/// A server's data: `$TRUNKLINE_DATA` or `$TRUNKLINE__DATA`, else `$XDG_DATA_HOME/trunkline` or `~/.local/share/trunkline`.
 ///
 /// # Errors
 /// There is no home.
@@ -42,7 +42,10 @@ pub fn data() -> Result<PathBuf, Failure> {
 }
 
 fn data_of(read: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, Failure> {
-    match read("TRUNKLINE_DATA").filter(|path| !path.is_empty()) {
+    // The second one is how the server's settings are named in the environment.
+    let named =
+        ["TRUNKLINE_DATA", "TRUNKLINE__DATA"].into_iter().find_map(|name| read(name).filter(|path| !path.is_empty()));
+    match named {
         Some(path) => Ok(path.into()),
         None => folder(read, "XDG_DATA_HOME", ".local/share"),
     }
@@ -68,6 +71,7 @@ mod tests {
     fn data_may_be_anywhere() {
         let of = |set: &[(&str, &str)]| data_of(read(set)).ok();
         assert_eq!(of(&[("TRUNKLINE_DATA", "here"), ("XDG_DATA_HOME", "/d")]), Some("here".into()));
+        assert_eq!(of(&[("TRUNKLINE__DATA", "/there"), ("XDG_DATA_HOME", "/d")]), Some("/there".into()));
         assert_eq!(of(&[("TRUNKLINE_DATA", ""), ("XDG_DATA_HOME", "/d")]), Some("/d/trunkline".into()));
     }
 }

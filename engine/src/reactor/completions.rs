@@ -12,6 +12,7 @@ impl<C: Core> Reactor<C> {
         let mut completions = std::mem::take(&mut self.completions);
         self.ring.reap(&mut completions);
         let count = completions.len();
+        self.counts.completions += count as u64;
         for completion in completions.drain(..) {
             self.take_completion(completion);
         }

@@ -29,7 +29,10 @@ impl<C: Core> Reactor<C> {
             Effect::Put { ticket, put } => self.links.store.write(ticket, Write::Put(put)),
             Effect::Load { ticket, load } => self.links.store.load(ticket, load),
             Effect::Post { shard, entry } => self.links.port.post(shard, entry),
-            Effect::Answer { ticket, answer } => self.links.control.answer(ticket, answer),
+            Effect::Answer { ticket, mut answer } => {
+                self.counts.tell(self.ring.entered(), &mut answer);
+                self.links.control.answer(ticket, answer);
+            }
             Effect::Drained => self.drained(),
         }
     }

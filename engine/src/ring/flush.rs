@@ -88,6 +88,7 @@ impl Ring {
             // These are there already.
             return self.pump();
         }
+        self.entered += 1;
         let result = match timeout_ns {
             None => self.uring.submit_and_wait(1),
             Some(timeout) => {
@@ -115,6 +116,7 @@ impl Ring {
     }
 
     fn enter(&mut self, queued: u32, flags: EnterFlags) -> io::Result<usize> {
+        self.entered += 1;
         // SAFETY: no extended argument is passed, and `queued` entries are in the queue.
         unsafe { self.uring.submitter().enter::<libc::sigset_t>(queued, 0, flags.bits(), None) }
     }

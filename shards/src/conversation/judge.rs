@@ -147,7 +147,7 @@ impl Conversation {
         let row = message.to_row(&send.caller, seq, self.epoch, ts_ms);
         send.accept(&row);
         send.need_seq = row.seq;
-        self.push_pending(RecentRow { row, origin: Some(send.caller.address) });
+        self.push_pending(RecentRow { row, origin: Some(send.caller.address), accepted_ns: now.mono_ns });
         None
     }
 }

@@ -14,6 +14,8 @@ use crate::store::{RECENT_COST_BYTES_MAX, RECENT_ROWS_MAX, Row};
 pub(crate) struct RecentRow {
     pub row: Row,
     pub origin: Option<Address>,
+    /// When it was accepted, in monotonic nanoseconds; 0 where nobody waits for it.
+    pub accepted_ns: u64,
 }
 
 /// Rows with dense seqs, ascending.
@@ -27,7 +29,10 @@ impl RecentRows {
     /// As an image has them.
     pub fn from_rows(rows: Vec<Row>) -> RecentRows {
         let cost_bytes = rows.iter().map(|row| message_cost_bytes(row.body.len())).sum();
-        RecentRows { rows: rows.into_iter().map(|row| RecentRow { row, origin: None }).collect(), cost_bytes }
+        RecentRows {
+            rows: rows.into_iter().map(|row| RecentRow { row, origin: None, accepted_ns: 0 }).collect(),
+            cost_bytes,
+        }
     }
 
     /// Adds the next row.

@@ -44,6 +44,7 @@ impl Front {
             turn.shared.counters.sessions_lagged += 1;
             self.tell(turn, &caller, |key, address| Entry::SessionLags { key, address });
         }
+        self.queued += 1;
         self.mark_dirty(id);
     }
 

@@ -204,6 +204,7 @@ impl Rig {
             seq,
             round: seq,
             frame,
+            accepted_ns: 0,
             users: users.iter().map(|key| key.user).collect(),
             windows: window.iter().flat_map(|&(j, l)| users.iter().map(move |key| (key.user, j, l))).collect(),
             except: None,

@@ -144,7 +144,7 @@ impl Folder {
         let high_water_path = self.high_water();
         let high_water = HighWater::read(&high_water_path).map_err(io_error("reading", &high_water_path))?;
         if high_water.is_none() {
-            log::warn!("{} is missing: how much was acknowledged is not known", high_water_path.display());
+            tracing::warn!("{} is missing: how much was acknowledged is not known", high_water_path.display());
         }
         let was_clean = self.clean().try_exists().map_err(io_error("reading", &self.path))?;
         let journals = self.check_journals(high_water.unwrap_or(0), was_clean)?;
@@ -152,7 +152,7 @@ impl Folder {
             self.copy_journals(&journals)?;
         }
         if let Some(torn) = &journals.torn {
-            log::warn!("{}: cutting what follows byte {}: {}", torn.path.display(), torn.offset, torn.reason);
+            tracing::warn!("{}: cutting what follows byte {}: {}", torn.path.display(), torn.offset, torn.reason);
             cut(torn)?;
         }
         let floor = high_water.unwrap_or(0).max(journals.last_group.unwrap_or(0));
@@ -271,7 +271,7 @@ impl Folder {
         match copied {
             // The journals were just seen to be whole, so the copies are a second net: a full disk must not keep it shut.
             Err(error) if is_full(&error) && journals.torn.is_none() => {
-                log::warn!("no room for copies of the journals in {}; going on without", copies.display());
+                tracing::warn!("no room for copies of the journals in {}; going on without", copies.display());
                 remove_folder(&unfinished)
             }
             copied => copied.map_err(io_error("copying the journals to", &copies)),

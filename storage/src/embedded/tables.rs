@@ -129,7 +129,7 @@ pub(crate) struct View<'a> {
 /// What cannot be read or decoded is named in the log.
 fn say(table: &Keyspace, key: &[u8], reason: &dyn std::fmt::Display) {
     let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-    log::error!("table {}, key {key}: {reason}; check the disk (dmesg, smartctl)", &**table.name());
+    tracing::error!("table {}, key {key}: {reason}; check the disk (dmesg, smartctl)", &**table.name());
 }
 
 /// A read failed, or came to a block that is damaged: the database has checksums of its own.
