@@ -18,7 +18,7 @@ use trunkline_wire::token::TokenKeys;
 use crate::accounts::{AccountError, Accounts, Issued, ask_code};
 use crate::ask::{AskError, Shards, ask_patiently};
 
-pub use client::AdminClient;
+pub use client::{AdminClient, Numbers, Told};
 pub use socket::{ADMIN_SOCKET, AdminSocket, SocketError};
 
 /// A request.
@@ -117,6 +117,8 @@ pub struct Facts {
     pub listen: String,
     /// Where metrics and health are asked for; none: nowhere.
     pub admin_listen: Option<String>,
+    /// Where accounts have a port of their own; none: they are on the port for clients.
+    pub http_listen: Option<String>,
 }
 
 #[derive(Serialize)]

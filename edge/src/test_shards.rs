@@ -109,6 +109,7 @@ pub(crate) fn admin(shards: u16) -> Admin<TestShards> {
         store: "memory".to_owned(),
         listen: "127.0.0.1:1".to_owned(),
         admin_listen: None,
+        http_listen: None,
     };
     Admin::new(TestShards::new(shards), keys(), facts)
 }

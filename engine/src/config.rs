@@ -11,6 +11,8 @@ pub mod settings;
 use std::fmt;
 use std::path::PathBuf;
 
+use tracing::Level;
+use trunkline_cli::stderr_log::Format;
 use trunkline_edge::sign_in::Policy;
 use trunkline_shards::limits::Limits;
 use trunkline_storage::embedded::Options as StoreOptions;
@@ -69,6 +71,10 @@ pub struct Config {
     pub http_listen: String,
     /// `accounts.*`.
     pub accounts: Policy,
+    /// `log.format`: what reports on stderr look like.
+    pub log_format: Format,
+    /// `log.level`: the least urgent reports.
+    pub log_level: Level,
     /// `limits.*`.
     pub limits: Limits,
 }
@@ -88,6 +94,8 @@ impl Default for Config {
             ring_connections: 0,
             http_listen: "127.0.0.1:7402".into(),
             accounts: Policy::default(),
+            log_format: Format::Text,
+            log_level: Level::INFO,
             limits: Limits::default(),
         }
     }

@@ -33,7 +33,7 @@ pub fn serve(config: &Config) -> ExitCode {
     let keys = match keys::open(&config.data) {
         Ok(keys) => keys,
         Err(error) => {
-            eprintln!("trunkline: {error}");
+            tracing::error!("{error}");
             return ExitCode::FAILURE;
         }
     };
@@ -42,7 +42,7 @@ pub fn serve(config: &Config) -> ExitCode {
     let port = match open_port(config, &watch) {
         Ok(port) => port,
         Err(error) => {
-            eprintln!("trunkline: {error}");
+            tracing::error!("{error}");
             return ExitCode::FAILURE;
         }
     };
@@ -60,7 +60,8 @@ pub fn serve(config: &Config) -> ExitCode {
     let code = trunkline_engine::run(config, Some(guests), make_core, |server| {
         watch.runs(Running::of(server));
         let public = open_public(config, server, &keys, arrivals, &watch)?;
-        let socket = open_socket(config, server, keys, port.as_ref().map(HttpPort::address))?;
+        let ports = [port.as_ref().map(HttpPort::address), public.address()];
+        let socket = open_socket(config, server, keys, ports)?;
         Ok((public, socket))
     });
     drop(port);
@@ -82,11 +83,9 @@ fn open_public(
     let public =
         Public::open(arrivals, listen, Door::new(sign_in), Arc::clone(watch)).map_err(|error| error.to_string())?;
     if let Some(address) = public.address() {
-        eprintln!("trunkline: this kernel cannot hand connections over (Linux 6.8 can): accounts on http://{address}");
+        tracing::warn!("this kernel cannot hand connections over (Linux 6.8 can): accounts on http://{address}");
     } else if apart {
-        eprintln!(
-            "trunkline: this kernel cannot hand connections over, and `http.listen` is empty: nobody can sign in"
-        );
+        tracing::warn!("this kernel cannot hand connections over, and `http.listen` is empty: nobody can sign in");
     }
     Ok(public)
 }
@@ -97,7 +96,7 @@ fn open_port(config: &Config, watch: &Arc<Watch>) -> Result<Option<HttpPort>, Ht
         return Ok(None);
     }
     let port = HttpPort::open(&config.admin_listen, Arc::clone(watch))?;
-    eprintln!("trunkline: metrics and health on http://{}", port.address());
+    tracing::info!("metrics and health on http://{}", port.address());
     Ok(Some(port))
 }
 
@@ -105,15 +104,17 @@ fn open_socket(
     config: &Config,
     server: &Server,
     keys: TokenKeys,
-    port: Option<SocketAddr>,
+    ports: [Option<SocketAddr>; 2],
 ) -> Result<AdminSocket, String> {
+    let [admin_listen, http_listen] = ports.map(|address| address.map(|address| address.to_string()));
     let facts = Facts {
         version: env!("CARGO_PKG_VERSION"),
         pid: std::process::id(),
         shards: server.control().shards(),
         store: config.store.to_string(),
         listen: server.address().to_string(),
-        admin_listen: port.map(|address| address.to_string()),
+        admin_listen,
+        http_listen,
     };
     let admin = Admin::new(Running::of(server), keys, facts);
     AdminSocket::open(&config.data, admin).map_err(|error| error.to_string())

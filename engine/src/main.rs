@@ -3,6 +3,7 @@
 
 mod identity;
 mod offline;
+mod top;
 mod watched;
 
 use std::io::Write as _;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use trunkline_cli::stderr_log::Format;
 use trunkline_cli::{Failure, duration, folders, stderr_log};
 use trunkline_engine::{ConfigError, Settings};
 
@@ -37,6 +39,8 @@ enum Command {
     User(UserCommand),
     /// Print the counters of the running server as JSON.
     Stats(DataArgs),
+    /// Show what each shard of the running server does, every second.
+    Top(TopArgs),
     #[command(flatten)]
     Client(trunkline_cli::Command),
 }
@@ -70,6 +74,15 @@ struct DataArgs {
     /// The server's folder [default: $TRUNKLINE_DATA, else $XDG_DATA_HOME/trunkline, else ~/.local/share/trunkline]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct TopArgs {
+    /// Print the rates of one second as text, and end; so it does where stdout is no terminal
+    #[arg(long)]
+    once: bool,
+    #[command(flatten)]
+    data: DataArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -121,11 +134,16 @@ fn refused(error: &ConfigError) -> ! {
 }
 
 fn main() -> ExitCode {
-    stderr_log::install();
-    match CommandLine::parse().command {
+    let line = CommandLine::parse();
+    if !matches!(line.command, Command::Serve(_)) {
+        stderr_log::install(Format::Text, tracing::Level::WARN);
+    }
+    match line.command {
         Command::Serve(args) => {
             let settings = args.settings().unwrap_or_else(|error| refused(&error));
-            identity::serve(settings.checked().unwrap_or_else(|error| refused(&error)))
+            let config = settings.checked().unwrap_or_else(|error| refused(&error));
+            stderr_log::install(config.log_format, config.log_level);
+            identity::serve(config)
         }
         Command::Config(args) => {
             let toml = args.settings().and_then(|settings| settings.to_toml());
@@ -134,6 +152,7 @@ fn main() -> ExitCode {
         Command::User(UserCommand::Add(args)) => finish(user(args, identity::user_add)),
         Command::User(UserCommand::Token(args)) => finish(user(args, identity::user_token)),
         Command::Stats(data) => finish(data.folder().and_then(|data| identity::stats(&data))),
+        Command::Top(TopArgs { once, data }) => finish(data.folder().and_then(|data| top::run(&data, once))),
         Command::Client(command) => trunkline_cli::run(command),
     }
 }

@@ -51,12 +51,12 @@ pub fn run<C: Core, K>(
     print_ready(config, &server);
     signals.forever().next();
     impatient.store(true, Ordering::SeqCst);
-    eprintln!("trunkline: stopping, a second signal exits at once");
+    tracing::info!("stopping, a second signal exits at once");
     exit_at(Instant::now() + STOP_MAX);
     let drained = server.stop(Instant::now() + STOP_MAX - CLOSE_MAX);
     drop(kept);
     if !drained {
-        eprintln!("trunkline: stopped without waiting for every client; what was acknowledged is safe");
+        tracing::warn!("stopped without waiting for every client; what was acknowledged is safe");
     }
     ExitCode::SUCCESS
 }
@@ -72,7 +72,7 @@ fn signals(impatient: &Arc<AtomicBool>) -> std::io::Result<Signals> {
 fn exit_at(deadline: Instant) {
     crate::thread::spawn("deadline", move || {
         std::thread::sleep(deadline.saturating_duration_since(Instant::now()));
-        eprintln!("trunkline: stopped the hard way, the drain took too long");
+        tracing::warn!("stopped the hard way, the drain took too long");
         std::process::exit(0);
     });
 }
@@ -86,10 +86,10 @@ fn abort_on_panic() {
 }
 
 fn report(config: &Config, server: &Server) {
-    eprintln!("trunkline: io_uring with {}", server.features());
+    tracing::info!("io_uring with {}", server.features());
     let changed = config.changed();
     if !changed.is_empty() {
-        eprintln!("trunkline: set: {}", changed.join(" "));
+        tracing::info!("set: {}", changed.join(" "));
     }
 }
 
@@ -106,6 +106,6 @@ fn print_ready(config: &Config, server: &Server) {
 }
 
 fn fail(reason: &str) -> ExitCode {
-    eprintln!("trunkline: {reason}");
+    tracing::error!("{reason}");
     ExitCode::from(EXIT_FAILED)
 }

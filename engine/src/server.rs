@@ -224,7 +224,7 @@ impl Seat {
     fn run<C: Core>(self, mut setup: ShardSetup, make_core: &impl Fn(ShardSetup) -> C) {
         let Seat { options, v6, core, listener, links, all_out, ready } = self;
         if let Some(Err(error)) = core.map(placement::pin) {
-            eprintln!("trunkline: shard {} is not pinned to core {}: {error}", setup.shard, core.unwrap_or_default());
+            tracing::warn!("shard {} is not pinned to core {}: {error}", setup.shard, core.unwrap_or_default());
         }
         let doorbell = Arc::clone(&links.doorbell);
         let life = Arc::clone(&links.life);

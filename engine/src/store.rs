@@ -185,7 +185,7 @@ pub fn start(
     let (logs, mut log_lanes) = lanes::<Write>(doorbells, limits.appends_max + limits.puts_max);
     let mut threads = vec![thread::spawn("log", move || {
         if let Err(fatal) = run_log(log, &mut log_lanes) {
-            eprintln!("trunkline: {fatal}");
+            tracing::error!("{fatal}");
             std::process::exit(EXIT_STORE_FAILED);
         }
     })];

@@ -33,6 +33,7 @@ fn fails() {
     if !child::is_child() {
         return;
     }
+    trunkline_cli::stderr_log::install(trunkline_cli::stderr_log::Format::Text, tracing::Level::INFO);
     let doorbells: Arc<[_]> = Arc::from([Arc::new(Doorbell::new().unwrap())]);
     let (mut ports, _threads) =
         store::start(Broken, Arc::new(MemoryStore::new()), &doorbells, &Limits::default(), &StoreWatch::default());

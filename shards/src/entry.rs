@@ -158,7 +158,7 @@ pub struct Notice {
     pub frame: Arc<[u8]>,
     /// Recipients whose home the receiving shard is.
     pub users: Arc<[UserId]>,
-    /// (user, read_seq) of those of them who have read further: their lists change.
+    /// (user, read_seq) of those of them who have read further, in order of users: their lists change.
     pub read: Vec<(UserId, u64)>,
     /// The connection it comes from.
     pub except: Option<Address>,

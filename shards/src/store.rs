@@ -6,12 +6,16 @@
 //! when they were asked. A claim is atomic. Writes of different tickets become durable in any order, and a write that
 //! names several users or conversations may be half done when its answer is not `Ok`: a core that needs an order waits.
 
+mod account;
+
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use trunkline_wire::ids::{ConversationId, DeviceId, Lsn, MessageId, TenantId, UserId};
+
+pub use account::{ACCOUNT_BYTES_MAX, UserRow};
 
 /// A conversation of a tenant.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -187,24 +191,6 @@ pub struct ListChange {
     /// What it is.
     pub about: About,
 }
-
-/// An account.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct UserRow {
-    /// The handle as shown.
-    pub handle: String,
-    /// Milliseconds since 1970.
-    pub created_ms: u64,
-    /// Devices given out so far.
-    pub devices: u32,
-    /// Counts the changes of `account` and `devices`, from 0.
-    pub version: u64,
-    /// What the edge knows of the user, in a form of its own; at most [`ACCOUNT_BYTES_MAX`].
-    pub account: Vec<u8>,
-}
-
-/// Most bytes of [`UserRow::account`].
-pub const ACCOUNT_BYTES_MAX: usize = 64 * 1024;
 
 /// A write to the index.
 #[derive(Clone, PartialEq, Eq, Debug)]

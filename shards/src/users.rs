@@ -10,6 +10,8 @@ mod lookups;
 mod numbers;
 #[cfg(test)]
 mod random;
+#[cfg(test)]
+mod read_changes;
 mod report;
 #[cfg(test)]
 mod rig;
@@ -254,7 +256,8 @@ impl Users {
 
     /// The sessions of some of a notice's recipients get it.
     fn notice_to(&mut self, turn: &mut Turn<'_>, notice: &Notice, part: Range<usize>) {
-        for &user in &notice.users[part] {
+        let told_with_their_change = |user| notice.read.binary_search_by_key(&user, |&(reader, _)| reader).is_ok();
+        for &user in notice.users[part].iter().filter(|&&user| !told_with_their_change(user)) {
             let key = UserKey { tenant: notice.key.tenant, user };
             self.with_known(turn, key, |user, queues, turn| {
                 user.push(turn, key, &notice.frame, notice.except, &mut queues.backlogs);
@@ -262,12 +265,14 @@ impl Users {
         }
     }
 
-    /// The lists of some of those who have read further change.
+    /// The lists of some of those who have read further change. They get the frame in the same step: a session that begins
+    /// after it finds the change by its sync.
     fn read_further(&mut self, turn: &mut Turn<'_>, notice: &Notice, part: Range<usize>) {
         for &(user, read_seq) in &notice.read[part] {
             let key = UserKey { tenant: notice.key.tenant, user };
             let change = RowChange { meta: &notice.meta, last_seq: 0, read_seq, window: None };
             self.with(turn, key, |user, queues, turn| {
+                user.push(turn, key, &notice.frame, notice.except, &mut queues.backlogs);
                 let list = user.list_mut(key, &mut queues.ring);
                 list.change(notice.key.conversation, &change);
                 queues.attend(turn, key, list);

@@ -77,6 +77,10 @@ pub struct Person {
     pub synced: bool,
     /// Its device had no stored position when it asked for that.
     pub began_now: bool,
+    /// What was there when its device first came, as the program of a listener keeps it.
+    pub began: Option<BTreeMap<ConversationId, u64>>,
+    /// It knew that when it was started.
+    knew_its_beginning: bool,
     /// Conversations that it opened without having confirmed anything of them.
     unconfirmed: BTreeSet<ConversationId>,
     /// Conversations of the first list it read.
@@ -110,6 +114,8 @@ impl Person {
             connected: false,
             synced: false,
             began_now: false,
+            began: None,
+            knew_its_beginning: false,
             unconfirmed: BTreeSet::new(),
             listed: BTreeSet::new(),
             reports,
@@ -126,14 +132,17 @@ impl Person {
             lost = self.outbox.message_ids();
             self.outbox = KeptOutbox::default();
             self.life = life;
+            self.began = None;
         }
         let recall = if new_life.is_some() { Recall::Nothing } else { recall };
         self.kept.restart(self.habit, recall);
         let follow = match self.habit {
             Habit::Keeps => Follow::Behind(self.kept.state().clone()),
-            habit => first_follow(habit),
+            Habit::Listens => self.began.clone().map_or(Follow::Stored, Follow::StoredSince),
+            Habit::StartsAnew => first_follow(Habit::StartsAnew),
         };
         self.client = new_client(&self.token, follow, &self.outbox, &mut self.dice);
+        self.knew_its_beginning = self.began.is_some();
         self.known.clear();
         self.receipts.clear();
         self.unconfirmed.clear();
@@ -166,10 +175,11 @@ impl Person {
         }
     }
 
-    /// Whether nobody can tell where its stream of a conversation begins: the device has confirmed nothing of it, and its
-    /// program opened it although the list did not say that it changed.
+    /// Whether nobody can tell where its stream of a conversation begins: the device has confirmed nothing of it, nobody
+    /// knows what was there when it came, and its program opened it although the list did not say that it changed.
     pub fn begins_anywhere(&self, conversation: ConversationId) -> bool {
-        self.unconfirmed.contains(&conversation) && !self.listed.contains(&conversation)
+        let in_the_dark = self.unconfirmed.contains(&conversation) && !self.listed.contains(&conversation);
+        in_the_dark && !self.knew_its_beginning
     }
 
     /// It has heard of a conversation.

@@ -159,7 +159,7 @@ impl World {
             oracle: &mut self.oracle,
             store: &self.store,
             typing_ms: self.options.limits.typing_ms,
-            numbers_floor: (self.incarnation - 1) << 40,
+            numbers_floor: ((self.incarnation - 1) << 40).max(1),
             began_now: None,
             heard: Vec::new(),
             marks: Vec::new(),

@@ -4,6 +4,7 @@
 //! here: it stops for good when the disk is full (a reserve, and opening it anew in place), it cuts damaged journals
 //! silently (they are checked before, against the high-water file), and nothing keeps two processes apart (a lock).
 
+mod batch;
 mod codec;
 #[cfg(test)]
 mod damage;
@@ -18,10 +19,12 @@ mod open_error;
 mod sealed;
 mod space;
 mod tables;
+mod write_out;
 
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -32,11 +35,12 @@ use crate::limits::{JOURNAL_BYTES_MAX, MEMTABLE_BYTES_MAX, RESERVE_BYTES_MIN};
 use crate::plan::{Change, Heads, Plan, plan};
 use crate::reads;
 
-use folder::Folder;
+use folder::{Folder, Recovered};
 use high_water::HighWater;
 pub use open_error::{DamagedStore, OpenError};
 use space::{Room, Space};
 use tables::Tables;
+use write_out::WriteOut;
 
 /// What may differ between stores.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -78,7 +82,7 @@ fn is_full_database(error: &fjall::Error) -> bool {
 pub fn open(path: &Path, options: Options) -> Result<(EmbeddedLog, Arc<EmbeddedIndex>), OpenError> {
     let mut folder = Folder::lock(path)?;
     folder.prepare(&options)?;
-    let (tables, group) = folder.recover(&options)?;
+    let Recovered { tables, group, journal_bytes } = folder.recover(&options)?;
     let failed = |error: io::Error| OpenError::Io {
         doing: "reading",
         path: path.to_path_buf(),
@@ -89,7 +93,8 @@ pub fn open(path: &Path, options: Options) -> Result<(EmbeddedLog, Arc<EmbeddedI
     let identity = identity.ok_or_else(|| failed(io::Error::other("its files are not of one store")))?;
     let high_water = HighWater::create(&folder.high_water(), group).map_err(failed)?;
     let space = Space::watch(path.to_path_buf(), options.reserve_bytes).map_err(failed)?;
-    let index = Arc::new(EmbeddedIndex { folder, tables: RwLock::new(Some(tables)) });
+    let index =
+        Arc::new(EmbeddedIndex { folder, tables: RwLock::new(Some(tables)), is_written_out: AtomicBool::new(false) });
     let log = EmbeddedLog {
         index: index.clone(),
         options,
@@ -98,6 +103,7 @@ pub fn open(path: &Path, options: Options) -> Result<(EmbeddedLog, Arc<EmbeddedI
         heads: Heads::default(),
         high_water,
         space,
+        write_out: WriteOut::new(journal_bytes),
         has_failed: false,
     };
     Ok((log, index))
@@ -108,6 +114,8 @@ pub struct EmbeddedIndex {
     folder: Folder,
     /// None while the database is being opened anew, or could not be for lack of room.
     tables: RwLock<Option<Tables>>,
+    /// The log has ended, and the tables have everything: nothing needs the journals.
+    is_written_out: AtomicBool,
 }
 
 impl Index for EmbeddedIndex {
@@ -115,6 +123,18 @@ impl Index for EmbeddedIndex {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
         let tables = tables.as_ref().ok_or(StoreFault::Unknown)?;
         reads::load(&tables.view(), load)
+    }
+}
+
+impl Drop for EmbeddedIndex {
+    fn drop(&mut self) {
+        drop(self.tables.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+        if !self.is_written_out.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Err(error) = self.folder.empty_journals() {
+            tracing::warn!("the journals stay as they are: {error}");
+        }
     }
 }
 
@@ -128,6 +148,7 @@ pub struct EmbeddedLog {
     heads: Heads,
     high_water: HighWater,
     space: Space,
+    write_out: WriteOut,
     has_failed: bool,
 }
 
@@ -201,13 +222,15 @@ impl EmbeddedLog {
         }
         let mut batch = tables.batch(self.group + 1);
         changes.iter().for_each(|change| batch.apply(change));
-        if let Err(error) = batch.commit() {
-            return Err(self.write_fault(&error));
-        }
+        let bytes = batch.commit().map_err(|error| self.write_fault(&error))?;
         self.group += 1;
+        if let Err(error) = self.write_out.note(tables, bytes) {
+            // The group is durable all the same; the next one will meet what is wrong.
+            tracing::warn!("the tables are not written out: {error}");
+        }
         match self.high_water.write(self.group) {
             // It lags behind, which makes the check at the next start weaker and nothing wrong.
-            Err(error) if is_full(&error) => log::warn!("no room to write the high-water file: {error}"),
+            Err(error) if is_full(&error) => tracing::warn!("no room to write the high-water file: {error}"),
             written => {
                 written.map_err(|error| WriteFault::Fatal(self.fatal("writing the high-water file in", error)))?
             }
@@ -226,7 +249,10 @@ impl EmbeddedLog {
 
     /// Answers a group whose write found no room by what is on the disk.
     fn settle(&mut self, plan: Plan<'_>) -> Result<Vec<StoreResult>, Fatal> {
-        log::error!("the disk of {} is full: refusing messages until there is room", self.index.folder.path.display());
+        tracing::error!(
+            "the disk of {} is full: refusing messages until there is room",
+            self.index.folder.path.display()
+        );
         self.heads.clear();
         self.space.note_full();
         let group = self.group;
@@ -265,9 +291,10 @@ impl EmbeddedLog {
         let mut tables = index.tables.write().unwrap_or_else(PoisonError::into_inner);
         drop(tables.take());
         match index.folder.reopen(self.group, &self.options) {
-            Ok((opened, group)) => {
+            Ok(Recovered { tables: opened, group, journal_bytes }) => {
                 *tables = Some(opened);
                 self.group = group;
+                self.write_out = WriteOut::new(journal_bytes);
                 self.space.note_opened();
                 Ok(true)
             }
@@ -288,12 +315,14 @@ fn refuse(writes: &[Write], fault: StoreFault) -> Vec<StoreResult> {
 
 impl Drop for EmbeddedLog {
     fn drop(&mut self) {
-        let is_open = self.index.tables.read().unwrap_or_else(PoisonError::into_inner).is_some();
-        if self.has_failed || !is_open {
-            return;
+        let tables = self.index.tables.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(tables) = tables.as_ref().filter(|_| !self.has_failed) else { return };
+        match self.write_out.finish(tables) {
+            Ok(is_done) => self.index.is_written_out.store(is_done, Ordering::Relaxed),
+            Err(error) => tracing::warn!("the tables are not written out: {error}"),
         }
         if let Err(error) = self.high_water.sync().and_then(|()| self.index.folder.mark_clean()) {
-            log::warn!("{} was not marked as closed: {error}", self.index.folder.path.display());
+            tracing::warn!("{} was not marked as closed: {error}", self.index.folder.path.display());
         }
     }
 }

@@ -15,6 +15,17 @@ pub const HEADS_MAX: usize = 64 * 1024;
 pub const MEMTABLE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Bytes of journals beyond which idle tables are written out, so that the oldest journal can go.
 pub const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// Bytes of journals beyond which all tables are written out, so that the journals can go: a journal has room for so many,
+/// and is ended beyond it.
+pub const JOURNAL_LONG_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes of journal that are not in tables, beyond which all tables are written out.
+pub const UNWRITTEN_BYTES_MAX: u64 = 24 * 1024 * 1024;
+/// How long the journals are is looked at after so many bytes.
+pub const JOURNAL_CHECK_BYTES: u64 = 8 * 1024 * 1024;
+/// A store that is closed with no more than this in its journals leaves it there.
+pub const JOURNAL_KEPT_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// A close waits so many milliseconds for its tables to be written out; else the next start replays the journals.
+pub const CLOSE_WRITE_OUT_MS_MAX: u64 = 5_000;
 /// Least default of the free space below which writes are refused.
 pub const RESERVE_BYTES_MIN: u64 = 256 * 1024 * 1024;
 /// Free space is asked for again after this many milliseconds,
@@ -30,6 +41,7 @@ const _: () = {
     assert!(GROUP_BYTES_MAX >= message_cost_bytes(BODY_BYTES_MAX) + SEND_MESSAGES_MAX * message_cost_bytes(0));
     assert!(MEMTABLE_BYTES_MAX >= 16 * GROUP_BYTES_MAX as u64);
     assert!(JOURNAL_BYTES_MAX >= 4 * MEMTABLE_BYTES_MAX);
+    assert!(JOURNAL_LONG_BYTES + JOURNAL_CHECK_BYTES <= JOURNAL_BYTES_MAX);
     assert!(RESERVE_BYTES_MIN >= 2 * JOURNAL_BYTES_MAX);
     assert!(SPACE_CHECK_BYTES * 4 <= RESERVE_BYTES_MIN);
 };

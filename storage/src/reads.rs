@@ -264,7 +264,7 @@ fn list(reads: &impl Reads, key: UserKey, above: u64, below: u64, rows_max: usiz
         }
         match list_row(reads, key, conversation)? {
             Some(row) if row.user_seq == user_seq => page.push(row),
-            _ => log::error!("tenant {}: conversation {conversation} is listed but left out", key.tenant.0),
+            _ => tracing::error!("tenant {}: conversation {conversation} is listed but left out", key.tenant.0),
         }
     }
     Ok((page, false))

@@ -1,7 +1,9 @@
 //! The binary from the outside: one property per file, each with servers and folders of its own.
 
 mod a_corpus_is_history;
+mod a_new_device_begins_with_what_comes;
 mod a_second_server_is_refused;
+mod a_session_outlives_its_tokens;
 mod a_strangers_client_misses_nothing;
 mod a_taken_admin_port_is_refused;
 mod advanced_comes_behind_what_it_speaks_of;
@@ -20,16 +22,20 @@ mod listen_goes_on_where_it_was;
 mod metrics_are_scraped_and_move;
 mod misspelled_settings_are_refused;
 mod nothing_is_lost_or_doubled;
+mod one_port_answers_http_too;
 mod only_admins_change_a_group;
 mod printed_settings_fed_back_are_the_same;
 mod reading_on_one_device_counts_on_the_others;
 mod readme_session_runs_as_printed;
+mod reports_are_json_where_they_should_be;
 mod rest_after_drain;
 mod settings_override_in_order;
 mod settings_that_exclude_each_other_are_refused;
 mod strangers_learn_nothing_of_groups;
 mod ticks_reach_the_sender_and_never_go_down;
+mod top_prints_one_frame;
 mod typing_is_told_and_never_written;
+mod whoever_signs_up_chats;
 mod whoever_was_away_syncs_what_changed;
 
 mod corpus;

@@ -7,9 +7,9 @@
 //!
 //! Claim: every answer is right; the counted bytes stay within the budgets and what 32 requests under way may pin; with the
 //! small budget users and conversations are evicted and taken up again; the process grows, from the 1,000th time on, by no more than
-//! the budgets, the store's cache and 16 MiB, with the small budget as with the large one. The server is ready within 1 s, when this is built
-//! with `--release`; a build for development reads the 100 MB of journal many times more slowly, and has 30 s; the figure is
-//! printed.
+//! the budgets, the store's cache and 16 MiB, with the small budget as with the large one. The server is ready within 1 s
+//! after a clean stop, and within 3 s as a kill left the folder, when this is built with `--release`; a build for development
+//! reads journals many times more slowly, and has 5 s and 30 s. The figures are printed.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -27,7 +27,9 @@ const TOUCHES: u64 = 10_000;
 const WARM_UP: u64 = 1_000;
 /// Of these one in so many is somebody who logs in for it.
 const LOGIN_EVERY: u64 = 5;
-const READY_MAX: Duration = Duration::from_secs(if cfg!(debug_assertions) { 30 } else { 1 });
+/// Ready within these times after a kill, and after a clean stop.
+const READY_AFTER_KILL_MAX: Duration = Duration::from_secs(if cfg!(debug_assertions) { 30 } else { 3 });
+const READY_MAX: Duration = Duration::from_secs(if cfg!(debug_assertions) { 5 } else { 1 });
 const SHARDS: u64 = 2;
 /// What is in the cache beyond its budget because something is under way, for each shard.
 const PINNED_BYTES: u64 = 1024 * 1024;
@@ -113,12 +115,15 @@ fn cold_state_stays_within_its_budget() {
     println!("written in {:?}", began.elapsed());
     let seed = Dice::cast();
     println!("seed {seed:#x}");
-    for (budget_mib, is_small) in [(1, true), (32, false)] {
+    let mut times = Vec::new();
+    let starts = [("after a kill", READY_AFTER_KILL_MAX, 1, true), ("after a clean stop", READY_MAX, 32, false)];
+    for (after, ready_max, budget_mib, is_small) in starts {
         let budget = format!("limits.cache_bytes_max={}", budget_mib * 1024 * 1024);
         let store_cache = format!("store.cache_bytes={}", STORE_CACHE_KIB * 1024);
         // Few receive buffers: those are touched one after the other, and would count as growth.
         let ready = start(&mut server, &[&budget, &store_cache, "ring.buffers=64"]);
-        assert!(ready <= READY_MAX, "ready after {ready:?}");
+        println!("ready {after} in {ready:?}");
+        times.push((after, ready, ready_max));
         let mut visitors = Visitors::new(&server, Dice::new(seed));
         (0..WARM_UP).for_each(|count| visitors.touch(&server, count));
         let before = proportional_kib(&server);
@@ -135,7 +140,7 @@ fn cold_state_stays_within_its_budget() {
         let evicted = ["conversations_evicted", "users_evicted"].map(|name| server.counter(name));
         let loaded = ["conversations_loaded", "users_loaded"].map(|name| server.counter(name));
         println!(
-            "budget {budget_mib} MiB a shard: ready in {ready:?}, {TOUCHES} touches in {took:?}, at most {most_bytes} bytes \
+            "budget {budget_mib} MiB a shard: {TOUCHES} touches in {took:?}, at most {most_bytes} bytes \
              counted, {grown} KiB more; loaded {loaded:?}, evicted {evicted:?} (conversations, users)"
         );
         let allowed = SHARDS * (budget_mib * 1024 * 1024 + PINNED_BYTES);
@@ -147,6 +152,9 @@ fn cold_state_stays_within_its_budget() {
             assert!(loaded[0] > evicted[0], "more went than came");
         }
         drop(visitors);
+        let began = Instant::now();
         server.stop();
+        println!("stopped in {:?}", began.elapsed());
     }
+    assert!(times.iter().all(|(_, ready, ready_max)| ready <= ready_max), "ready too late: {times:?}");
 }

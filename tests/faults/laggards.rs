@@ -8,9 +8,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, interval, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
 use trunkline_wire::ids::ConversationId;
-use trunkline_wire::message::{ContentKind, Encoded, Encoder};
+use trunkline_wire::message::{ContentKind, Encoded, Encoder, ErrorCode};
 use trunkline_wire::websocket::Opcode;
 
 use crate::ear::{Advanced, Heard, Reply, Row};
@@ -19,6 +19,9 @@ use crate::peer::{PATIENCE, encode_send};
 
 /// Bytes of each message.
 const BODY_BYTES: usize = 1_024;
+
+/// Refusals of one request with busy, after which it is given up.
+const BUSY_MAX: u32 = 100;
 
 /// What everybody does now.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -126,19 +129,29 @@ impl Seat {
         }
     }
 
+    /// A page of history, asked for again when the server is busy, after the time it names.
+    async fn page(&mut self, group: ConversationId, from: u64) -> io::Result<(Vec<Row>, bool)> {
+        for _ in 0..BUSY_MAX {
+            match self.ask(|encoder, request| encoder.history(request, group, from, false, 50)).await? {
+                Reply::Page { rows, more, .. } => return Ok((rows, more)),
+                Reply::Error { code: ErrorCode::Busy, retry_after_ms } => {
+                    sleep(Duration::from_millis(retry_after_ms.into())).await;
+                }
+                other => panic!("History was answered with {other:?}"),
+            }
+        }
+        panic!("History was answered with busy {BUSY_MAX} times");
+    }
+
     /// The history behind what it has.
     async fn history(&mut self, group: ConversationId) -> io::Result<Vec<Row>> {
         let mut found: Vec<Row> = Vec::new();
         loop {
             let next = found.last().or(self.rows.last()).map_or(1, |row| row.seq + 1);
-            match self.ask(|encoder, request| encoder.history(request, group, next, false, 50)).await? {
-                Reply::Page { rows, more, .. } => {
-                    found.extend(rows);
-                    if !more {
-                        return Ok(found);
-                    }
-                }
-                other => panic!("History was answered with {other:?}"),
+            let (rows, more) = self.page(group, next).await?;
+            found.extend(rows);
+            if !more {
+                return Ok(found);
             }
         }
     }

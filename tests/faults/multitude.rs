@@ -1,6 +1,7 @@
 //! A folder with 100,000 users and 100,000 conversations, written directly with the store, and what is in it.
 
 use std::collections::HashMap;
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -181,13 +182,32 @@ fn rows(number: u64, members: &[u64], is_group: bool, title: &str) -> Vec<Row> {
     rows
 }
 
-/// Writes all of it into the folder of a server that does not run.
+/// Writes all of it into the folder of a server that does not run, and leaves it as a kill would: what was synced is there,
+/// and nothing was closed.
 pub fn write(data: &Path) {
-    let (log, _index) = embedded::open(data, Options::default()).expect("the store opens");
+    let image = data.with_extension("image");
+    let (log, index) = embedded::open(data, Options::default()).expect("the store opens");
     let mut writer = Writer { log, batch: Vec::new(), changes: Vec::new(), counters: HashMap::new() };
     (0..USERS).for_each(|number| writer.write_user(number));
     (0..CONVERSATIONS).for_each(|number| writer.write_conversation(number));
     writer.write_lists();
     writer.write_ceilings();
     writer.commit();
+    copy(data, &image);
+    drop((writer, index));
+    fs::remove_dir_all(data).expect("it was written");
+    fs::rename(&image, data).expect("the same file system");
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("readable") {
+        let (entry, kind) = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?))).expect("readable");
+        let target = to.join(entry.file_name().expect("a name"));
+        if kind.is_dir() {
+            copy(&entry, &target);
+        } else {
+            fs::copy(&entry, &target).expect("room");
+        }
+    }
 }

@@ -36,8 +36,11 @@ const PEOPLE: usize = 50;
 const KILLS: u32 = 6;
 /// Between two deeds of a person; the admins do ten times as much.
 const PAUSE: Duration = Duration::from_millis(250);
-/// People talk for a time between these before the kill.
+/// People talk for a time between these before the kill,
 const TALK_MS: (u64, u64) = (300, 1_200);
+/// and on a slow machine for longer: until members were changed so often, but not for ever.
+const CHANGES_MIN: u64 = 40;
+const TALK_MAX: Duration = Duration::from_secs(15);
 const SETUP_MAX: Duration = Duration::from_secs(60);
 const ROOM: [&str; 6] = [
     "limits.send_burst=100000",
@@ -123,7 +126,12 @@ async fn until_killed(people: Vec<Person>, server: &mut Server, talk: Duration) 
     let tasks = begin(people, rig::address(server), &round, &watched);
     all_are(&round, "connected", |round| round.ready.get()).await;
     phase.send(Phase::Talk).expect("people listen");
+    let began = Instant::now();
     sleep(talk).await;
+    while round.counts.get().2 < CHANGES_MIN && began.elapsed() < TALK_MAX {
+        sleep(Duration::from_millis(5)).await;
+    }
+    let talk = began.elapsed();
     round.killed.set(true);
     server.kill();
     let people = end(tasks).await;

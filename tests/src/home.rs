@@ -64,6 +64,7 @@ impl Home {
         command.env("TRUNKLINE_DATA", self.data());
         // Many servers run on one machine; `status` says which port it is.
         command.env("TRUNKLINE__ADMIN__LISTEN", "127.0.0.1:0");
+        command.env("TRUNKLINE__HTTP__LISTEN", "127.0.0.1:0");
         command
     }
 

@@ -57,8 +57,19 @@ pub fn exchange(port: SocketAddr, bytes: &[u8]) -> String {
 #[track_caller]
 pub fn get(port: SocketAddr, path: &str) -> Response {
     let answer = exchange(port, format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes());
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no HTTP: {answer:?}"));
-    let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
-    let status = status.unwrap_or_else(|| panic!("no status: {head:?}"));
-    Response { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    Response::parse(&answer)
+}
+
+impl Response {
+    /// An answer whose connection was closed behind it.
+    ///
+    /// # Panics
+    /// It is no HTTP.
+    #[track_caller]
+    pub fn parse(answer: &str) -> Response {
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no HTTP: {answer:?}"));
+        let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+        let status = status.unwrap_or_else(|| panic!("no status: {head:?}"));
+        Response { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    }
 }

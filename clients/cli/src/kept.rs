@@ -40,7 +40,7 @@ impl SignedIn {
     /// When it should be renewed, in seconds since 1970.
     pub fn renew_at_s(&self) -> u64 {
         let life_s = self.access_expires_s.saturating_sub(self.renewed_s);
-        self.access_expires_s.saturating_sub((life_s / 3).min(MARGIN_MAX_S))
+        self.access_expires_s.saturating_sub(life_s.div_ceil(3).min(MARGIN_MAX_S))
     }
 
     pub fn to_text(&self) -> String {
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn a_token_is_renewed_in_time() {
         assert_eq!(signed_in(1_000, 1_900).renew_at_s(), 1_840);
-        assert_eq!(signed_in(1_000, 1_003).renew_at_s(), 1_002);
+        assert_eq!(signed_in(1_000, 1_004).renew_at_s(), 1_002);
         assert_eq!(signed_in(1_000, 1_000).renew_at_s(), 1_000);
     }
 

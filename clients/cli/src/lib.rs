@@ -6,6 +6,7 @@
 
 mod account;
 pub mod args;
+mod began;
 mod chat;
 pub mod duration;
 pub mod failure;

@@ -51,7 +51,8 @@ pub(crate) struct Session {
     /// Messages of this command: those of earlier ones are spoken of as such.
     pub mine: BTreeSet<MessageId>,
     url: String,
-    folder: PathBuf,
+    /// What this device keeps on this machine.
+    pub folder: PathBuf,
     events: EventStream,
     /// Came while something else was waited for.
     kept: VecDeque<ClientEvent>,
@@ -84,7 +85,7 @@ impl Session {
     /// Starts one; it connects by itself.
     pub fn start(identity: &Identity, follow: Follow) -> Result<Session, Failure> {
         let failed = |error: std::io::Error| Failure::new("system", error.to_string());
-        let folder = identity_folder(&folders::state()?, &identity.url, &identity.token);
+        let folder = device_folder(identity)?;
         let outbox = SharedOutbox::open(&folder)?;
         let options = Options {
             token: identity.token.clone(),
@@ -322,6 +323,11 @@ impl Session {
     pub async fn last_event(&mut self) -> Option<ClientEvent> {
         self.events.next().await
     }
+}
+
+/// Where a device keeps what it keeps on this machine.
+pub(crate) fn device_folder(identity: &Identity) -> Result<PathBuf, Failure> {
+    Ok(identity_folder(&folders::state()?, &identity.url, &identity.token))
 }
 
 /// Nobody can say any more what became of a message.

@@ -17,6 +17,7 @@
 //! that never goes back; where it starts does not matter. The same seed, outbox and inputs give the same outputs.
 
 mod answers;
+mod beginning;
 mod catching_up;
 mod commands;
 mod connection;
@@ -93,7 +94,7 @@ impl<O: Outbox> Client<O> {
     /// Those of [`Outbox::load`].
     pub fn new(options: Options, outbox: O) -> io::Result<Client<O>> {
         let mut reporting = Reporting::default();
-        if options.follow == Follow::Stored {
+        if matches!(options.follow, Follow::Stored | Follow::StoredSince(_)) {
             reporting.use_from_start();
         }
         if let Follow::Behind(state) = &options.follow {

@@ -153,6 +153,22 @@ fn a_list_that_replaces_another_leaves_nothing_of_it() {
 }
 
 #[test]
+fn what_a_list_lost_is_not_known_though_its_messages_were_told() {
+    let mut line = at_ten();
+    line.cut();
+    line.welcome();
+    let (sync, _) = line.one();
+    // A server that was just started, and has yet to announce the conversation.
+    line.tell(|encoder| encoder.synced(sync, (0, 4), &[], false, true));
+    assert_eq!(line.client.conversations().count(), 0);
+    advance(&mut line, 4, 5, &[(CHAT, 5)]);
+    let (sync, asked) = asks_next(&mut line);
+    assert_eq!(asked, Asked::Sync(Some(4), 0));
+    line.synced(sync, (4, 5), &[Summary { last_seq: 5, ..row(5) }]);
+    assert_eq!((line.client.position(), line.client.conversations().count()), (5, 1));
+}
+
+#[test]
 fn a_program_goes_on_from_what_it_stored() {
     let mut line = at_ten();
     let mut state = State::default();
@@ -209,7 +225,10 @@ fn a_device_of_which_nothing_is_stored_begins_now_and_stores_that() {
     line.welcome();
     let (sync, _) = line.one();
     line.synced(sync, (30, 30), &[]);
-    assert_eq!(line.one().1, Asked::Report(30, vec![]));
+    let (report, asked) = line.one();
+    assert_eq!(asked, Asked::Report(30, vec![]));
+    line.tell(|encoder| encoder.done(report));
     line.push(7);
+    line.open(&trunkline_wire::message::Opened { last_seq: 7, ..line::opened() });
     assert_eq!(seqs(&line.events()), [7]);
 }

@@ -1,10 +1,12 @@
 //! The other end of the admin socket.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::socket::{ADMIN_SOCKET, SocketError, is_nobody, path_fits};
@@ -13,6 +15,21 @@ use crate::limits::ADMIN_ANSWER_MS;
 
 /// Longest answer, in bytes: the counters of very many shards.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Counters by name.
+pub type Numbers = BTreeMap<String, u64>;
+
+/// The counters as they are told.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+pub struct Told {
+    /// Of all shards.
+    pub total: Numbers,
+    /// Of each.
+    pub shards: Vec<Numbers>,
+    /// Of the store's log, where it is known.
+    #[serde(default)]
+    pub store: Option<Numbers>,
+}
 
 /// A connection to the server that runs with a data folder.
 #[derive(Debug)]
@@ -66,6 +83,14 @@ impl AdminClient {
     /// As [`AdminClient::ask`].
     pub fn counters(&mut self) -> Result<String, Refusal> {
         self.ask::<serde_json::Value>(&Request::Counters).map(|counters| counters.to_string())
+    }
+
+    /// The counters, taken apart.
+    ///
+    /// # Errors
+    /// As [`AdminClient::ask`].
+    pub fn told(&mut self) -> Result<Told, Refusal> {
+        self.ask(&Request::Counters)
     }
 
     fn exchange(&mut self, request: &Request) -> io::Result<Vec<u8>> {

@@ -229,7 +229,7 @@ impl From<SignInError> for Refusal {
         };
         if let SignInError::Damaged(..) = &error {
             // Whose account it is says nothing to whoever asked; it does to the operator.
-            eprintln!("trunkline: {error}; restore it from a backup");
+            tracing::error!("{error}; restore it from a backup");
             return Refusal::new(status, error.code(), "the account cannot be read; ask the operator");
         }
         Refusal { status, code: error.code(), message: error.to_string(), retry_after_s }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::LazyLock;
 
+use trunkline_cli::stderr_log::Format;
 use trunkline_shards::limits::{LIMITS, Limit};
 
 use super::{Config, SHARDS_MAX, StoreKind};
@@ -169,7 +170,7 @@ fn features(names: &str) -> Option<Features> {
 /// Every knob, in the order in which they are told.
 pub fn knobs() -> &'static [Knob] {
     static KNOBS: LazyLock<Vec<Knob>> = LazyLock::new(|| {
-        let settings = own().into_iter().chain(accounts()).chain(store()).chain(ring());
+        let settings = own().into_iter().chain(accounts()).chain(store()).chain(ring()).chain(log());
         settings.chain(LIMITS.iter().map(of_limit)).collect()
     });
     &KNOBS
@@ -342,6 +343,24 @@ fn ring() -> [Knob; 3] {
         row("ring.disable", "names", "features of io_uring not to be used", Fits::Features, disable),
         row("ring.buffers", "buffers", of_buffers, Fits::PowerOfTwo(BUFFERS_MAX.into()), buffers),
         row("ring.connections", "connections", of_connections, Fits::Number(0, SLOTS_MAX.into()), connections),
+    ]
+}
+
+fn log() -> [Knob; 2] {
+    let format = Place::Own(
+        |config| Value::Text(if config.log_format == Format::Json { "json" } else { "text" }.to_owned()),
+        |config, value| config.log_format = if value.text() == "json" { Format::Json } else { Format::Text },
+    );
+    let level = Place::Own(
+        |config| Value::Text(config.log_level.as_str().to_lowercase()),
+        |config, value| config.log_level = value.text().parse().expect("the table has tracing's names"),
+    );
+    let of_format = "what reports on stderr look like: lines for people, or an object a line";
+    let of_level = "the least urgent reports; below info those of libraries too";
+    let levels = Fits::Word(&["error", "warn", "info", "debug", "trace"]);
+    [
+        row("log.format", "word", of_format, Fits::Word(&["text", "json"]), format),
+        row("log.level", "word", of_level, levels, level),
     ]
 }
 

@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 use trunkline_wire::ids::ConversationId;
 use trunkline_wire::limits::ADVANCED_CONVERSATIONS_MAX;
 
-use super::list::{List, Written};
+use super::list::{List, Tick, Written};
 use super::numbers::RETRY_AFTER_NS;
 use super::{STEPS_MAX, User, Users, advanced_frame};
 use crate::contract::ShardId;
@@ -166,13 +166,15 @@ impl Flushes {
 }
 
 impl User {
-    /// What the sessions are told of the changes since the last tick: all of them by name, or that these are too many.
-    fn news(&self, turn: &mut Turn<'_>, (from, to): (u64, u64), changed: &[ConversationId]) -> Option<Arc<[u8]>> {
+    /// What the sessions are told of a tick: all changes by name, or only that there are some. Clients sync then: there are
+    /// too many, or one of them was not in an answer that somebody got, and that conversation's last seq does not show it.
+    fn news(&self, turn: &mut Turn<'_>, tick: &Tick) -> Option<Arc<[u8]>> {
+        let (from, to) = tick.span;
         let list = self.list.as_deref().filter(|_| !self.sessions.is_empty() && from < to)?;
-        if changed.len() > ADVANCED_CONVERSATIONS_MAX {
+        if tick.is_overtaken || tick.changed.len() > ADVANCED_CONVERSATIONS_MAX {
             return Some(advanced_frame(turn, to, to, &[]));
         }
-        let places: Vec<(ConversationId, u64)> = changed.iter().map(|&id| (id, list.last_seq(id))).collect();
+        let places: Vec<(ConversationId, u64)> = tick.changed.iter().map(|&id| (id, list.last_seq(id))).collect();
         Some(advanced_frame(turn, from, to, &places))
     }
 }
@@ -184,11 +186,11 @@ impl Users {
             let Some(key) = self.queues.flushes.next_tick(turn.now.mono_ns) else { return false };
             self.with(turn, key, |user, queues, turn| {
                 let list = user.list.as_deref_mut().expect("a list that ticks stays in memory");
-                let (from, to, changed) = list.tick();
-                if let Some(frame) = user.news(turn, (from, to), &changed) {
+                let tick = list.tick();
+                if let Some(frame) = user.news(turn, &tick) {
                     user.push(turn, key, &frame, None, &mut queues.backlogs);
                 }
-                queues.flushes.due.extend(changed.into_iter().map(|conversation| (key, conversation)));
+                queues.flushes.due.extend(tick.changed.into_iter().map(|conversation| (key, conversation)));
             });
         }
         true

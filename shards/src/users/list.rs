@@ -69,6 +69,16 @@ pub(crate) struct Page {
     pub more: bool,
 }
 
+/// What changed since the tick before.
+#[derive(Debug)]
+pub(crate) struct Tick {
+    /// The positions before and behind it.
+    pub span: (u64, u64),
+    pub changed: Vec<ConversationId>,
+    /// Somebody may have heard of the place of a row, but not of its change.
+    pub is_overtaken: bool,
+}
+
 /// How far the ceiling rises at a time.
 pub(crate) const CEILING_STEP: u64 = 1_024;
 
@@ -93,6 +103,8 @@ pub(crate) struct List {
     changed: Vec<ConversationId>,
     /// Rows that wait for a number.
     unnumbered: Vec<ConversationId>,
+    /// An answer went out that has not all that changed, and of which no tick told yet.
+    overtaken: bool,
     /// Rows that the store does not have as memory has them.
     unstored: u32,
     /// Requests that wait for the numbers.
@@ -119,6 +131,7 @@ impl List {
             rows: HashMap::with_hasher(FixedState::with_seed(0)),
             changed: Vec::new(),
             unnumbered: Vec::new(),
+            overtaken: false,
             unstored: 0,
             waiters: Vec::new(),
             ticking: false,
@@ -187,12 +200,13 @@ impl List {
     }
 
     /// The ceiling came: numbers go on above it, and above `floor`, below which an earlier incarnation gave them. A ceiling
-    /// of 0 says that the store has no row.
+    /// of 0 says that the store has no row. The position of an empty list is no 0, so that a device can store it.
     pub fn loaded(&mut self, ceiling: u64, floor: u64) {
         assert!(self.numbers == Numbers::Loading, "a ceiling is loaded once");
         let start = ceiling.max(floor);
+        let counter = start.max(1);
         self.numbers = Numbers::Known;
-        (self.counter, self.ceiling, self.told, self.shown) = (start, start, start, start);
+        (self.counter, self.ceiling, self.told, self.shown) = (counter, start, counter, counter);
         self.complete_above = if ceiling == 0 { 0 } else { start };
         if ceiling == 0 {
             self.rows.values_mut().for_each(|row| row.whole = true);
@@ -260,21 +274,28 @@ impl List {
 
     /// The list's position now, which is shown to somebody.
     pub fn show(&mut self) -> u64 {
+        self.overtaken |= !self.unnumbered.is_empty();
         if self.is_known() {
             self.shown = self.counter;
         }
         self.shown
     }
 
-    /// A tick: what changed since the last one, with (from, to) of the positions; sessions are told of it.
-    pub fn tick(&mut self) -> (u64, u64, Vec<ConversationId>) {
+    /// An answer that was asked for when `to` was the position goes out now.
+    pub fn answer_late(&mut self, to: u64) {
+        self.overtaken |= self.counter > self.told.max(to) || !self.unnumbered.is_empty();
+    }
+
+    /// A tick: what changed since the last one; sessions are told of it.
+    pub fn tick(&mut self) -> Tick {
         self.ticking = false;
         let changed = core::mem::take(&mut self.changed);
         for conversation in &changed {
             self.rows.get_mut(conversation).expect("a row that changed stays").changed = false;
         }
         let from = core::mem::replace(&mut self.told, self.counter);
-        (from, self.show(), changed)
+        let is_overtaken = core::mem::take(&mut self.overtaken);
+        Tick { span: (from, self.show()), changed, is_overtaken }
     }
 
     /// What sessions are told of a row: its newest seq.

@@ -214,11 +214,16 @@ impl Rig {
 
     /// A user has read up to a seq.
     pub fn read(&mut self, n: usize, key: UserKey, read_seq: u64) {
+        self.read_among(n, &[key], (key, read_seq));
+    }
+
+    /// The same, of which many are told.
+    pub fn read_among(&mut self, n: usize, told: &[UserKey], (key, read_seq): (UserKey, u64)) {
         let notice = Notice {
             key: ConversationKey { tenant: TENANT, conversation: conversation(n) },
             meta: meta(),
             frame: self.shared.encoder.receipts(conversation(n), &[]).to_shared_frame(),
-            users: [key.user].into(),
+            users: told.iter().map(|key| key.user).collect(),
             read: [(key.user, read_seq)].into(),
             except: None,
         };

@@ -270,7 +270,7 @@ mod tests {
         rig.deliver(1, 1, &[user(0)], None);
         rig.read(1, user(0), 1);
         rig.pass(1_000);
-        let told = [("message", 1, 0), ("message", 2, 0), ("message", 1, 0), ("receipts", 0, 0), ("advanced", 0, 2)];
+        let told = [("message", 1, 0), ("message", 2, 0), ("message", 1, 0), ("receipts", 0, 0), ("advanced", 1, 3)];
         assert_eq!(pushed(&rig, 1), told);
         assert_eq!(pushed(&rig, 2), told);
         rig.pass(10_000);
@@ -290,7 +290,7 @@ mod tests {
         assert_eq!(rig.shared.counters.frames_dropped, 2, "a message and Advanced");
         rig.turn(|users, turn| users.session_drained(turn, user(0), Rig::address(1)));
         rig.deliver(0, 3, &[user(0)], None);
-        assert_eq!(pushed(&rig, 1)[1..], [("resumed", 1, 1), ("message", 3, 0)]);
+        assert_eq!(pushed(&rig, 1)[1..], [("resumed", 2, 2), ("message", 3, 0)]);
         rig.turn(|users, turn| users.session_drained(turn, user(0), Rig::address(1)));
         assert_eq!(pushed(&rig, 1).len(), 3, "it did not lag");
     }
@@ -309,7 +309,7 @@ mod tests {
         assert_eq!(rig.shared.counters.sessions_lagged, 1);
         while rig.credit() {}
         rig.deliver(0, 21, &[user(0)], None);
-        assert_eq!(pushed(&rig, 1)[1..], [("advanced", 1, 1), ("message", 21, 0)]);
+        assert_eq!(pushed(&rig, 1)[1..], [("advanced", 2, 2), ("message", 21, 0)]);
     }
 
     #[test]
@@ -353,7 +353,7 @@ mod tests {
         }
         rig.settle();
         rig.pass(1_000);
-        let to = u64::from(many);
+        let to = 1 + u64::from(many);
         assert_eq!(pushed(&rig, 1), [("advanced", to, to)]);
     }
 }

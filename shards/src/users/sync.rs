@@ -148,6 +148,10 @@ impl Users {
             }
             _ => return turn.refuse(asked.reply, ErrorCode::StorageUnavailable),
         }
+        // Its client may have been told meanwhile of a change that this answer does not have, and takes back.
+        if let Some(list) = self.list_of(asked.key) {
+            list.answer_late(asked.to);
+        }
         complete(turn, asked);
     }
 

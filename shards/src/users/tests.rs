@@ -42,7 +42,7 @@ fn changes_wait_for_the_ceiling_and_numbers_go_on_above_it() {
     let stored = |n| {
         (rig.store.rows[&(user(0), conversation(n))].user_seq, rig.store.rows[&(user(0), conversation(n))].last_seq)
     };
-    assert_eq!((stored(0), stored(1)), ((1, 3), (2, 1)));
+    assert_eq!((stored(0), stored(1)), ((2, 3), (3, 1)));
     assert_eq!(rig.announced(), [(conversation(0), 3), (conversation(1), 1)]);
 }
 
@@ -204,7 +204,7 @@ fn a_late_page_does_not_fill_a_later_stay() {
         rig.answer(0, None);
         rig.pass(0);
         rig.settle();
-        assert_eq!(rig.take_synced(1).rows, [row(0, 1, 1)], "what was there when it was asked");
+        assert_eq!(rig.take_synced(1).rows, [row(0, 2, 1)], "what was there when it was asked");
         rig.sync(user(0), 2, Some(2 * CEILING_STEP), 0, 10);
         rig.settle();
         let to = rig.take_synced(2).to;
@@ -241,16 +241,16 @@ fn pages_of_a_sync_merge_memory_and_store() {
     rig.sync(user(0), 2, Some(0), base + 1, 2);
     rig.settle();
     let second = rig.take_synced(2);
-    assert_eq!(second.rows, [row(4, 5, 1), row(3, 4, 1)], "what moved up comes behind the first page's position too");
+    assert_eq!(second.rows, [row(4, 6, 1), row(3, 5, 1)], "what moved up comes behind the first page's position too");
     assert!(second.more);
-    rig.sync(user(0), 3, Some(0), 4, 2);
+    rig.sync(user(0), 3, Some(0), 5, 2);
     rig.settle();
     let third = rig.take_synced(3);
-    assert_eq!(third.rows, [row(2, 3, 1), row(1, 2, 1)]);
-    rig.sync(user(0), 4, Some(0), 2, 2);
+    assert_eq!(third.rows, [row(2, 4, 1), row(1, 3, 1)]);
+    rig.sync(user(0), 4, Some(0), 3, 2);
     rig.settle();
     let last = rig.take_synced(4);
-    assert_eq!((last.rows, last.more), (vec![row(0, 1, 1)], false));
+    assert_eq!((last.rows, last.more), (vec![row(0, 2, 1)], false));
     rig.sync(user(0), 5, Some(first.to), 0, 2);
     rig.settle();
     assert_eq!(rig.take_synced(5).rows, [row(3, base + 3, 2)]);
@@ -264,19 +264,35 @@ fn a_sync_without_a_stored_position_begins_with_what_comes() {
     rig.sync(user(0), 1, None, 0, 10);
     rig.settle();
     let synced = rig.take_synced(1);
-    assert_eq!((synced.from, synced.to, synced.rows.len()), (1, 1, 0));
+    assert_eq!((synced.from, synced.to, synced.rows.len()), (2, 2, 0));
     let caller = Rig::caller(user(0), 1);
     let receipts = vec![(conversation(0), 1, 0)];
-    rig.request(2, HomeRequest::Report { caller, request: 2, position: 1, receipts });
+    rig.request(2, HomeRequest::Report { caller, request: 2, position: 2, receipts });
     assert!(matches!(rig.posted.last(), Some(Entry::Receipt { receipt, .. }) if receipt.delivered_seq == 1));
     assert!(rig.take_answer(2).is_none(), "not before it is stored");
     rig.settle();
     assert!(matches!(rig.take_answer(2), Some(HomeAnswer::Frame(_))));
-    assert_eq!(rig.store.positions[&(user(0), DeviceId(1))], 1);
+    assert_eq!(rig.store.positions[&(user(0), DeviceId(1))], 2);
     rig.deliver(1, 1, &[user(0)], None);
     rig.sync(user(0), 3, None, 0, 10);
     rig.settle();
-    assert_eq!(rig.take_synced(3).rows, [row(1, 2, 1)]);
+    assert_eq!(rig.take_synced(3).rows, [row(1, 3, 1)]);
+}
+
+/// Position 0 says nothing: a device that began with an empty list could not say so.
+#[test]
+fn an_empty_list_has_a_position_that_can_be_stored() {
+    let mut rig = rig();
+    rig.sync(user(0), 1, None, 0, 10);
+    rig.settle();
+    let synced = rig.take_synced(1);
+    assert_eq!((synced.from, synced.to), (1, 1));
+    rig.request(2, HomeRequest::Report { caller: Rig::caller(user(0), 1), request: 2, position: 1, receipts: vec![] });
+    rig.settle();
+    rig.deliver(0, 1, &[user(0)], None);
+    rig.sync(user(0), 3, None, 0, 10);
+    rig.settle();
+    assert_eq!(rig.take_synced(3).rows, [row(0, 2, 1)]);
 }
 
 #[test]
@@ -306,12 +322,12 @@ fn a_window_caps_what_its_user_sees() {
     rig.deliver(0, 9, &[user(0)], Some((3, 8)));
     rig.settle();
     rig.sync(user(0), 1, Some(0), 0, 10);
-    let left = Row { window: (3, 8), ..row(0, 1, 8) };
+    let left = Row { window: (3, 8), ..row(0, 2, 8) };
     assert_eq!(rig.take_synced(1).rows, [left]);
     rig.deliver(0, 12, &[user(0)], Some((12, u64::MAX)));
     rig.deliver(0, 8, &[user(0)], Some((3, 8)));
     rig.sync(user(0), 2, Some(0), 0, 10);
-    assert_eq!(rig.take_synced(2).rows, [Row { window: (12, 0), ..row(0, 2, 12) }]);
+    assert_eq!(rig.take_synced(2).rows, [Row { window: (12, 0), ..row(0, 3, 12) }]);
 }
 
 #[test]
@@ -341,7 +357,7 @@ fn eviction_spares_what_is_not_stored_and_who_is_here() {
     rig.sync(user(1), 1, Some(0), 0, 10);
     assert_eq!(rig.asked.len(), 1, "its rows went all the same");
     rig.settle();
-    assert_eq!(rig.take_synced(1).rows, [row(0, 1, 1)]);
+    assert_eq!(rig.take_synced(1).rows, [row(0, 2, 1)]);
     rig.turn(|users, turn| users.session_ended(turn, user(1), Rig::address(1)));
     assert_eq!((cached(&mut rig), rig.shared.cache.bytes()), (0, 0));
 }
@@ -364,5 +380,5 @@ fn a_cold_list_takes_only_so_many_who_wait() {
     rig.pass(100);
     rig.settle();
     let synced = rig.take_synced(4);
-    assert_eq!((synced.from, synced.to, synced.rows), (0, 0, Vec::new()));
+    assert_eq!((synced.from, synced.to, synced.rows), (0, 1, Vec::new()));
 }

@@ -114,7 +114,12 @@ impl World {
     fn caught_up(&mut self, number: usize) -> Verdict {
         let person = &mut self.persons[number];
         let first = !std::mem::replace(&mut person.synced, true);
-        if !first || person.habit != Habit::Listens || !person.began_now {
+        if !first || person.habit != Habit::Listens {
+            return Ok(());
+        }
+        self.remember_the_beginning(number);
+        let person = &self.persons[number];
+        if !person.began_now {
             return Ok(());
         }
         let (user, device) = (person.user, person.device);
@@ -125,6 +130,16 @@ impl World {
             *known = (*known).max(visible);
         }
         Ok(())
+    }
+
+    /// A listener keeps the places of its list at that time, but for what it is told of.
+    fn remember_the_beginning(&mut self, number: usize) {
+        let rows = self.rows_of(self.persons[number].user);
+        let person = &mut self.persons[number];
+        let (position, shown) = (person.client().position(), person.kept.shown());
+        let old = rows.iter().filter(|row| row.user_seq <= position && shown.last(row.conversation) == 0);
+        let places = old.map(|row| (row.conversation, row.last_seq)).collect();
+        person.began.get_or_insert(places);
     }
 
     /// Messages were passed over: they are of a window that is no longer the user's latest.

@@ -28,6 +28,15 @@ const CLOSE_MAX: Duration = Duration::from_secs(30);
 const FORMAT: u32 = 3;
 const FORMAT_NAME: &str = "trunkline-store";
 
+/// A database that was opened.
+pub(crate) struct Recovered {
+    pub(crate) tables: Tables,
+    /// The newest group in it.
+    pub(crate) group: u64,
+    /// What its journals hold.
+    pub(crate) journal_bytes: u64,
+}
+
 /// A folder that this process holds.
 #[derive(Debug)]
 pub(crate) struct Folder {
@@ -131,11 +140,11 @@ impl Folder {
     }
 
     /// Opens the database after everything in its journals was seen to be there, and sees that it is there afterwards.
-    pub(crate) fn recover(&self, options: &Options) -> Result<(Tables, u64), OpenError> {
+    pub(crate) fn recover(&self, options: &Options) -> Result<Recovered, OpenError> {
         let high_water_path = self.high_water();
         let high_water = HighWater::read(&high_water_path).map_err(io_error("reading", &high_water_path))?;
         if high_water.is_none() {
-            log::warn!("{} is missing: how much was acknowledged is not known", high_water_path.display());
+            tracing::warn!("{} is missing: how much was acknowledged is not known", high_water_path.display());
         }
         let was_clean = self.clean().try_exists().map_err(io_error("reading", &self.path))?;
         let journals = self.check_journals(high_water.unwrap_or(0), was_clean)?;
@@ -143,11 +152,12 @@ impl Folder {
             self.copy_journals(&journals)?;
         }
         if let Some(torn) = &journals.torn {
-            log::warn!("{}: cutting what follows byte {}: {}", torn.path.display(), torn.offset, torn.reason);
+            tracing::warn!("{}: cutting what follows byte {}: {}", torn.path.display(), torn.offset, torn.reason);
             cut(torn)?;
         }
         let floor = high_water.unwrap_or(0).max(journals.last_group.unwrap_or(0));
         let (tables, group) = self.open_at_least(floor, options)?;
+        let journal_bytes = journals.bytes();
         remove_folder(&self.copies())?;
         match fs::remove_file(self.clean()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -155,17 +165,33 @@ impl Folder {
             }
             _ => sync_folder(&self.path)?,
         }
-        Ok((tables, group))
+        Ok(Recovered { tables, group, journal_bytes })
     }
 
     /// The same in a running process that knows its last group, on a disk that may have no room for copies.
-    pub(crate) fn reopen(&self, last_group: u64, options: &Options) -> Result<(Tables, u64), OpenError> {
+    pub(crate) fn reopen(&self, last_group: u64, options: &Options) -> Result<Recovered, OpenError> {
         self.wait_until_closed()?;
         let journals = self.check_journals(last_group, false)?;
         if let Some(torn) = &journals.torn {
             cut(torn)?;
         }
-        self.open_at_least(last_group, options)
+        let (tables, group) = self.open_at_least(last_group, options)?;
+        Ok(Recovered { tables, group, journal_bytes: journals.bytes() })
+    }
+
+    /// Takes what they hold out of the journals of a closed database whose tables have it all. The last file stays: without
+    /// any, the database would number anew. What a kill leaves is whole: the oldest goes first, for good.
+    pub(crate) fn empty_journals(&self) -> Result<(), OpenError> {
+        self.wait_until_closed()?;
+        let database = self.database();
+        let mut paths = journal::paths(&database).map_err(io_error("listing the journals in", &database))?;
+        let Some((_, last)) = paths.pop() else { return Ok(()) };
+        for (_, path) in paths {
+            fs::remove_file(&path).map_err(io_error("removing", &path))?;
+        }
+        sync_folder(&database)?;
+        let file = OpenOptions::new().write(true).open(&last).map_err(io_error("opening", &last))?;
+        file.set_len(0).and_then(|()| file.sync_all()).map_err(io_error("emptying", &last))
     }
 
     /// A dropped database may still be written to: the thread that lets go of it last empties its buffers into the journal.
@@ -245,7 +271,7 @@ impl Folder {
         match copied {
             // The journals were just seen to be whole, so the copies are a second net: a full disk must not keep it shut.
             Err(error) if is_full(&error) && journals.torn.is_none() => {
-                log::warn!("no room for copies of the journals in {}; going on without", copies.display());
+                tracing::warn!("no room for copies of the journals in {}; going on without", copies.display());
                 remove_folder(&unfinished)
             }
             copied => copied.map_err(io_error("copying the journals to", &copies)),

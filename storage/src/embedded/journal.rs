@@ -28,7 +28,6 @@ const SEQNO_GAP_MAX: u64 = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Journal {
     pub(crate) path: PathBuf,
-    id: u64,
     batches: Vec<Batch>,
     /// End of the last whole batch.
     pub(crate) whole_bytes: u64,
@@ -65,24 +64,37 @@ pub(crate) struct Journals {
     pub(crate) torn: Option<Damage>,
 }
 
+impl Journals {
+    /// What they hold.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.files.iter().map(|journal| journal.whole_bytes).sum()
+    }
+}
+
 /// Reads the journals in a database's folder.
 ///
 /// # Errors
 /// The outer one: they cannot be read. The inner one: something is missing in the middle.
 pub(crate) fn read_all(folder: &Path, store_id: [u8; 16]) -> io::Result<Result<Journals, Damage>> {
-    let mut files = Vec::new();
+    let files: io::Result<_> = paths(folder)?.into_iter().map(|(_, path)| read_one(path, store_id)).collect();
+    Ok(check(files?))
+}
+
+/// The journals in a database's folder, oldest first, each behind its number.
+pub(crate) fn paths(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let id = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
         if let (Some(id), true) = (id, path.extension().is_some_and(|extension| extension == "jnl")) {
-            files.push(read_one(path, id, store_id)?);
+            found.push((id, path));
         }
     }
-    files.sort_by_key(|journal| journal.id);
-    Ok(check(files))
+    found.sort();
+    Ok(found)
 }
 
-fn read_one(path: PathBuf, id: u64, store_id: [u8; 16]) -> io::Result<Journal> {
+fn read_one(path: PathBuf, store_id: [u8; 16]) -> io::Result<Journal> {
     let bytes = fs::read(&path)?;
     let used_bytes = used_bytes(&bytes) as u64;
     let mut batches = Vec::new();
@@ -94,7 +106,7 @@ fn read_one(path: PathBuf, id: u64, store_id: [u8; 16]) -> io::Result<Journal> {
     }
     let stray =
         (whole_bytes..used_bytes).find(|at| Input { bytes: &bytes, at: *at as usize, store_id }.batch().is_some());
-    Ok(Journal { path, id, batches, whole_bytes, used_bytes, stray })
+    Ok(Journal { path, batches, whole_bytes, used_bytes, stray })
 }
 
 /// Where the zeros at the end begin. A batch never ends in a zero, so in a whole journal it is where the batches end.

@@ -1,11 +1,11 @@
-//! The tables in fjall: which there are, how they are read at one moment, and how a group becomes one batch.
+//! The tables in fjall: which there are, and how they are read at one moment.
 
 use std::path::Path;
 
 use fjall::config::CompressionPolicy;
 use fjall::{
-    AbstractTree, CompressionType, Database, Guard, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode,
-    Readable, Snapshot, UserValue,
+    AbstractTree, CompressionType, Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot,
+    UserValue,
 };
 use trunkline_shards::store::{
     ConversationKey, ConversationMeta, DeviceReceipt, ListRow, Row, StoreFault, UserKey, UserRow,
@@ -13,10 +13,9 @@ use trunkline_shards::store::{
 use trunkline_wire::ids::{ConversationId, DeviceId, TenantId, UserId};
 
 use super::Options;
-use super::codec::{self, Group, Identity};
+use super::codec::{self, Identity};
 use super::{keys, list_codec};
 use crate::limits::{JOURNAL_BYTES_MAX, MEMTABLE_BYTES_MAX};
-use crate::plan::{Change, ListChanged};
 use crate::reads::{Checkpoint, ReadFault, Reads, slot_of};
 
 /// One less than what a commit is stopped for: at most one memtable is sealed per commit.
@@ -26,11 +25,11 @@ const LEVEL_0_RUNS_MAX: usize = 28;
 
 /// An open database. Dropping it waits for its threads and frees its lock.
 pub(crate) struct Tables {
-    store_id: [u8; 16],
+    pub(super) store_id: [u8; 16],
     /// (tenant, conversation, seq) -> row.
     pub(super) messages: Keyspace,
     /// (tenant, conversation) -> meta.
-    conversations: Keyspace,
+    pub(super) conversations: Keyspace,
     /// (tenant, conversation) -> checkpoint.
     pub(super) checkpoints: Keyspace,
     /// (tenant, conversation, user, device) -> watermarks.
@@ -46,13 +45,13 @@ pub(crate) struct Tables {
     /// (tenant, user, device) -> position.
     pub(super) positions: Keyspace,
     /// (tenant, user) -> account.
-    users: Keyspace,
+    pub(super) users: Keyspace,
     /// (tenant, folded handle) -> user.
-    handles: Keyspace,
+    pub(super) handles: Keyspace,
     /// What is said of the store itself.
-    store: Keyspace,
+    pub(super) store: Keyspace,
     // Last: the keyspaces let go before the database waits for its threads.
-    db: Database,
+    pub(super) db: Database,
 }
 
 impl Tables {
@@ -102,104 +101,22 @@ impl Tables {
     /// Whether writing out lags so far behind that the database would soon stop a commit until it has caught up. It does so
     /// in steps of 100 ms, and for ever if its threads failed: a caller waits here instead.
     pub(crate) fn is_behind(&self) -> bool {
-        let of_conversations =
-            [&self.messages, &self.conversations, &self.checkpoints, &self.receipts, &self.unannounced];
-        let of_users =
-            [&self.lists, &self.list_order, &self.ceilings, &self.positions, &self.users, &self.handles, &self.store];
-        of_conversations.into_iter().chain(of_users).any(|table| {
+        self.all().any(|table| {
             table.sealed_memtable_count() >= SEALED_MEMTABLES_MAX || table.tree.l0_run_count() >= LEVEL_0_RUNS_MAX
         })
     }
 
-    /// Starts the batch of a group. The group's row is the first, see [`super::journal`].
-    pub(crate) fn batch(&self, number: u64) -> Batch<'_> {
-        let mut batch = self.db.batch().durability(Some(PersistMode::SyncData));
-        let group = Group { number, seqno_min: self.db.seqno() };
-        batch.insert(&self.store, keys::GROUP, codec::encode_group(self.store_id, group));
-        Batch { tables: self, batch }
-    }
-}
-
-/// A group on its way to the disk.
-pub(crate) struct Batch<'a> {
-    tables: &'a Tables,
-    batch: OwnedWriteBatch,
-}
-
-impl Batch<'_> {
-    pub(crate) fn put_identity(&mut self, identity: Identity) {
-        self.put(&self.tables.store, keys::IDENTITY, codec::encode_identity(keys::IDENTITY, identity));
+    /// Bytes that the journals take on the disk.
+    pub(super) fn journal_bytes(&self) -> fjall::Result<u64> {
+        self.db.journal_disk_space()
     }
 
-    pub(crate) fn apply(&mut self, change: &Change<'_>) {
-        let tables = self.tables;
-        match change {
-            &Change::Row(key, row, lsn) => {
-                let key = keys::row(key, row.seq);
-                self.put(&tables.messages, &key, codec::encode_row(&key, row, lsn));
-            }
-            &Change::Meta(key, meta) => {
-                let key = keys::conversation(key);
-                self.put(&tables.conversations, &key, codec::encode_meta(&key, meta));
-            }
-            &Change::User(key, row) => {
-                let key = keys::user(key);
-                self.put(&tables.users, &key, codec::encode_user(&key, row));
-            }
-            &Change::Handle(tenant, folded, user) => {
-                let key = keys::handle(tenant, folded);
-                self.put(&tables.handles, &key, codec::encode_owner(&key, user));
-            }
-            &Change::Checkpoint(key, as_of_seq, devices, members) => {
-                let key = keys::conversation(key);
-                self.put(&tables.checkpoints, &key, codec::encode_checkpoint(&key, as_of_seq, devices, members));
-            }
-            &Change::Mark(key, announced_seq) => self.put_mark(&keys::mark(slot_of(key), key), announced_seq),
-            Change::Receipt(key, receipt) => {
-                let key = keys::receipt(*key, receipt.user, receipt.device);
-                self.put(&tables.receipts, &key, list_codec::encode_receipt(&key, receipt));
-            }
-            Change::List(key, changed) => self.put_list(*key, changed),
-            &Change::Ceiling(key, ceiling) => {
-                let key = keys::user(key);
-                self.put(&tables.ceilings, &key, list_codec::encode_number(&key, ceiling));
-            }
-            &Change::Position(key, device, position) => {
-                let key = keys::device(key, device);
-                self.put(&tables.positions, &key, list_codec::encode_number(&key, position));
-            }
-        }
-    }
-
-    fn put_mark(&mut self, key: &[u8], announced_seq: Option<u64>) {
-        let table = &self.tables.unannounced;
-        match announced_seq {
-            Some(seq) => self.put(table, key, list_codec::encode_number(key, seq)),
-            None => self.batch.remove(table, key),
-        }
-    }
-
-    fn put_list(&mut self, user: UserKey, ListChanged { row, old_user_seq }: &ListChanged) {
-        let tables = self.tables;
-        let key = keys::list_row(user, row.conversation);
-        self.put(&tables.lists, &key, list_codec::encode_list_row(&key, row));
-        if *old_user_seq == Some(row.user_seq) {
-            return;
-        }
-        if let Some(old) = *old_user_seq {
-            self.batch.remove(&tables.list_order, keys::list_order(user, old, row.conversation));
-        }
-        let order = keys::list_order(user, row.user_seq, row.conversation);
-        self.put(&tables.list_order, &order, list_codec::encode_order(&order));
-    }
-
-    pub(super) fn put(&mut self, table: &Keyspace, key: &[u8], value: Vec<u8>) {
-        self.batch.insert(table, key, value);
-    }
-
-    /// Writes and syncs.
-    pub(crate) fn commit(self) -> fjall::Result<()> {
-        self.batch.commit()
+    pub(super) fn all(&self) -> impl Iterator<Item = &Keyspace> {
+        let of_conversations =
+            [&self.messages, &self.conversations, &self.checkpoints, &self.receipts, &self.unannounced];
+        let of_users =
+            [&self.lists, &self.list_order, &self.ceilings, &self.positions, &self.users, &self.handles, &self.store];
+        of_conversations.into_iter().chain(of_users)
     }
 }
 
@@ -212,7 +129,7 @@ pub(crate) struct View<'a> {
 /// What cannot be read or decoded is named in the log.
 fn say(table: &Keyspace, key: &[u8], reason: &dyn std::fmt::Display) {
     let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-    log::error!("table {}, key {key}: {reason}; check the disk (dmesg, smartctl)", &**table.name());
+    tracing::error!("table {}, key {key}: {reason}; check the disk (dmesg, smartctl)", &**table.name());
 }
 
 /// A read failed, or came to a block that is damaged: the database has checksums of its own.

@@ -111,7 +111,11 @@ impl<O: Outbox> Client<O> {
         match answer {
             Answer::Opened(view) => {
                 self.sending.opened(view)?;
-                self.receiving.opened(&mut self.out, &Opened::of_view(view)?)?;
+                let opened = Opened::of_view(view)?;
+                if matches!(command.question, Question::CreateGroup { .. }) {
+                    self.receiving.beginning.made(opened.conversation);
+                }
+                self.receiving.opened(&mut self.out, &opened)?;
             }
             Answer::MembersChanged(view) => {
                 self.receiving.heard_of(&self.out, id_of(view.conversation())?, number_of(view.seq())?);

@@ -40,7 +40,7 @@ pub(super) enum Start {
     Joined,
     /// Behind what this device has reported as delivered.
     Delivered,
-    /// With the first message that came.
+    /// Behind what this device has reported as delivered, if it has; else with the first message that came.
     First,
 }
 
@@ -231,6 +231,7 @@ impl Feed {
         let mut messages = Vec::new();
         while let Some(slot) = self.early.remove(&self.next) {
             self.next += 1;
+            self.soft = false;
             if let Slot::Message(message) = slot {
                 self.early_bytes -= message.body.len();
                 messages.push(*message);
@@ -287,6 +288,16 @@ mod tests {
         assert_eq!((feed.next, feed.early_bytes, feed.lags()), (4, 10, true));
         assert_eq!(feed.advance().len(), 1);
         assert!(!feed.lags());
+    }
+
+    #[test]
+    fn what_told_something_is_not_placed_again() {
+        let mut feed = Feed { start: Some(Start::First), ..Feed::new(2, true) };
+        feed.keep(2, Some(message(2)));
+        assert_eq!(feed.place(2).len(), 1);
+        assert!(!feed.soft);
+        let mut feed = Feed { start: Some(Start::First), ..Feed::new(2, true) };
+        assert!(feed.place(2).is_empty() && feed.soft, "what comes may be older");
     }
 
     #[test]

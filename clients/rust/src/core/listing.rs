@@ -33,14 +33,35 @@ impl Receiving {
         self.place_the_first(out);
     }
 
-    /// The list is read: conversations that it does not name have begun to change since.
+    /// The list is read: conversations that it does not name have begun to change since. Those that nobody opened yet are
+    /// opened now.
     fn place_the_first(&mut self, out: &mut Outlet) {
-        let first = |id: &&ConversationId| self.feeds.get(*id).is_some_and(|feed| feed.start == Some(Start::First));
+        let is_first = |feed: &Feed| feed.start == Some(Start::First) && feed.described;
+        let first = |id: &&ConversationId| self.feeds.get(*id).is_some_and(is_first);
         let ids: Vec<ConversationId> = self.wanting.iter().filter(first).copied().collect();
         for conversation in ids {
             self.change(out, conversation, |feed| feed.place(feed.next));
             self.note(conversation, out.now_ms + GAP_GRACE_MS);
         }
+    }
+
+    /// What came before the list said where to begin is found in the list again, or lies before the present. What the list
+    /// named stays: a server that crashed may not name it again.
+    pub(super) fn forget_the_unplaced(&mut self) {
+        let first = |(id, feed): (&ConversationId, &Feed)| (feed.start == Some(Start::First)).then_some(*id);
+        let unplaced: Vec<ConversationId> = self.feeds.iter().filter_map(first).collect();
+        for conversation in unplaced {
+            self.remove(conversation);
+            self.wanting.remove(&conversation);
+            self.list.forget(conversation);
+        }
+    }
+
+    /// The list says of the window what the feed knows.
+    pub(super) fn show_window(&mut self, conversation: ConversationId) {
+        let Some(feed) = self.feeds.get(&conversation) else { return };
+        let listed = self.list.find(conversation).map_or(0, |summary| summary.joined_seq);
+        self.list.set_window(conversation, feed.joined.max(listed), (feed.end != NO_END).then_some(feed.end));
     }
 
     pub(super) fn sync_failed(&mut self, out: &mut Outlet, error: &schema::Error<'_>) -> Result<(), Misbehaved> {
@@ -92,10 +113,10 @@ impl Receiving {
             match (self.mode, self.syncing.listed_once()) {
                 (Mode::FromNow, false) => self.add(conversation, Feed::new(last_seq + 1, true))?,
                 (Mode::FromNow | Mode::All, true) => self.add(conversation, Feed::new(joined, false))?,
-                // What is in it now was seen before, unless the list says that it changed.
+                // If this device confirmed nothing, what is in it now was seen before, unless the list says that it changed.
                 (Mode::Stored, _) => {
                     let mut feed = Feed::new(last_seq + 1, true);
-                    feed.start = (!self.syncing.is_done()).then_some(Start::First);
+                    feed.start = Some(Start::First);
                     self.add(conversation, feed)?;
                 }
                 // The list brings it.
@@ -105,13 +126,18 @@ impl Receiving {
         if self.list.len() < crate::limits::FEEDS_MAX {
             self.list.merge(Summary::of_opened(opened));
         }
+        let (begin, done) = (self.beginning.of(opened), self.syncing.is_done());
         self.change(out, conversation, |feed| {
             feed.described = true;
-            let delivered = opened.delivered_seq + 1;
-            let mut followed = match feed.start {
-                Some(Start::Joined) => feed.place(joined),
-                Some(Start::Delivered) => feed.place(delivered.max(joined)),
-                Some(Start::First) | None => Vec::new(),
+            let mut followed = match (feed.start, begin) {
+                (Some(Start::Joined), _) => feed.place(joined),
+                (Some(Start::Delivered | Start::First), Some(begin)) => {
+                    feed.soft = false;
+                    feed.place(begin.max(joined))
+                }
+                (Some(Start::Delivered), None) => feed.place(joined),
+                (Some(Start::First), None) if done => feed.place(feed.next),
+                (Some(Start::First), None) | (None, _) => Vec::new(),
             };
             followed.extend(feed.set_window(joined, end));
             if feed.soft {

@@ -1,5 +1,9 @@
 //! What a client is told at the start.
 
+use std::collections::BTreeMap;
+
+use trunkline_wire::ids::ConversationId;
+
 use super::state::State;
 
 /// What a client is told at the start.
@@ -34,4 +38,8 @@ pub enum Follow {
     /// store nothing. A device of which the server knows nothing begins now. The list of conversations holds only those
     /// that changed since.
     Stored,
+    /// As [`Follow::Stored`], for a program that knows what was there when its device first came: the last seq of each
+    /// conversation of the list of that time. Where nothing was confirmed, what was there then is not told, and all that
+    /// came since is.
+    StoredSince(BTreeMap<ConversationId, u64>),
 }

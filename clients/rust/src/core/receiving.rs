@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use trunkline_wire::ids::{ConversationId, UserId};
 use trunkline_wire::message::schema;
 
+use super::beginning::Beginning;
 use super::event::ClientEvent;
 use super::feed::{Admission, Feed, NO_END, Start};
 use super::list::List;
@@ -29,6 +30,7 @@ pub(super) enum Mode {
 
 pub(super) struct Receiving {
     pub(super) mode: Mode,
+    pub(super) beginning: Beginning,
     echo_own: bool,
     /// Who this is, once a server said so.
     pub(super) me: Option<UserId>,
@@ -52,16 +54,22 @@ pub(super) struct Receiving {
 
 impl Receiving {
     pub(super) fn new(follow: Follow, echo_own: bool) -> Receiving {
+        let mut beginning = Beginning::default();
         let (mode, state) = match follow {
             Follow::Nothing => (Mode::Nothing, State::default()),
             Follow::FromNow => (Mode::FromNow, State::default()),
             Follow::FromStart => (Mode::All, State::default()),
             Follow::Behind(state) => (Mode::All, state),
             Follow::Stored => (Mode::Stored, State::default()),
+            Follow::StoredSince(places) => {
+                beginning = Beginning::with(places);
+                (Mode::Stored, State::default())
+            }
         };
         let position = state.position.min(1 << 62);
         let mut receiving = Receiving {
             mode,
+            beginning,
             echo_own,
             me: None,
             feeds: state.places.iter().map(|(&id, &seq)| (id, Feed::new(seq.min(1 << 62) + 1, false))).collect(),
@@ -120,16 +128,6 @@ impl Receiving {
         self.synced = false;
     }
 
-    /// What came before the list said where to begin is found in the list again, or lies before the present.
-    fn forget_the_unplaced(&mut self) {
-        let unplaced = self.feeds.extract_if(.., |_, feed| feed.start.is_some());
-        for (conversation, feed) in unplaced {
-            self.early_bytes -= feed.early_bytes;
-            self.wanting.remove(&conversation);
-            self.list.forget(conversation);
-        }
-    }
-
     /// A message was pushed. `own`: it is one of ours that waits for its answer.
     pub(super) fn pushed(
         &mut self,
@@ -161,8 +159,14 @@ impl Receiving {
                 self.accept(out, seq, conversation, (self.echo_own || !own).then_some(message));
             }
         }
-        self.note(conversation, out.now_ms + GAP_GRACE_MS);
+        self.note_come(out, conversation);
         Ok(())
+    }
+
+    /// A message came: what is missing before it may be under way, but where a stream begins has to be asked.
+    fn note_come(&mut self, out: &Outlet, conversation: ConversationId) {
+        let unplaced = self.feeds.get(&conversation).is_some_and(|feed| feed.start == Some(Start::First));
+        self.note(conversation, out.now_ms + if unplaced { 0 } else { GAP_GRACE_MS });
     }
 
     /// Messages of ours are durable.
@@ -195,7 +199,7 @@ impl Receiving {
         if feed.admit(seq) != Admission::Duplicate {
             self.accept(out, seq, conversation, echo_own.then_some(message));
         }
-        self.note(conversation, out.now_ms + GAP_GRACE_MS);
+        self.note_come(out, conversation);
         Ok(())
     }
 
@@ -204,10 +208,8 @@ impl Receiving {
         if self.feeds.contains_key(&conversation) {
             return Ok(());
         }
-        let (once, done) = (self.syncing.listed_once(), self.syncing.is_done());
         let mut feed = match self.mode {
-            Mode::FromNow if !once => Feed::new(seq, false),
-            Mode::Stored if done => Feed::new(seq, false),
+            Mode::FromNow if !self.syncing.listed_once() => Feed::new(seq, false),
             Mode::Stored => Feed::unplaced(Start::First, seq),
             // Nothing came before it.
             _ if seq == 1 => Feed::new(seq, false),
@@ -286,13 +288,6 @@ impl Receiving {
             self.show_window(conversation);
         }
         self.turn(out, conversation, seq, view);
-    }
-
-    /// The list says of the window what the feed knows.
-    pub(super) fn show_window(&mut self, conversation: ConversationId) {
-        let Some(feed) = self.feeds.get(&conversation) else { return };
-        let listed = self.list.find(conversation).map_or(0, |summary| summary.joined_seq);
-        self.list.set_window(conversation, feed.joined.max(listed), (feed.end != NO_END).then_some(feed.end));
     }
 
     /// Takes a message that is no duplicate; `None` is one of ours that is not shown.
@@ -402,8 +397,12 @@ impl Receiving {
         if !self.follows() {
             return;
         }
-        let feeds = &self.feeds;
-        let known = |conversation, seq| feeds.get(&conversation).is_some_and(|feed: &Feed| feed.has(seq));
+        let (feeds, list) = (&self.feeds, &self.list);
+        // The list may have lost a conversation whose messages were told.
+        let known = |conversation, seq| {
+            feeds.get(&conversation).is_some_and(|feed| feed.has(seq))
+                && list.find(conversation).is_some_and(|summary| summary.last_seq >= seq)
+        };
         if self.syncing.judge(out, known) {
             self.all_is_listed(out);
         }

@@ -154,6 +154,13 @@ impl Line {
         self.tell(|encoder| encoder.message(CHAT, &message(seq)));
     }
 
+    /// Answers the Open that the client asks now.
+    pub fn open(&mut self, opened: &Opened<'_>) {
+        let (request, asked) = self.one();
+        assert_eq!(asked, Asked::Open);
+        self.tell(|encoder| encoder.opened(request, opened));
+    }
+
     /// Answers History with the messages of these numbers.
     pub fn page(&mut self, request: u32, seqs: std::ops::RangeInclusive<u64>, last_seq: u64) {
         let page = Page { conversation: CHAT, epoch: 1, more: *seqs.end() < last_seq, last_seq };
