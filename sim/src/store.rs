@@ -1,10 +1,10 @@
 //! A store that forgets what was not durable, fills up, and may leave open what it did.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use trunkline_shards::ShardId;
 use trunkline_shards::contract::Ticket;
-use trunkline_shards::store::{Append, Load, Put, PutOutcome, StoreFault, StoreResult};
+use trunkline_shards::store::{Append, ConversationKey, Load, Put, PutOutcome, StoreFault, StoreResult};
 use trunkline_storage::{Index, Log, MemoryStore, Write};
 
 use crate::options::{Dice, Profile};
@@ -23,6 +23,8 @@ pub struct Store {
     /// In the order of asking; only the order per shard means something.
     writes: VecDeque<Asked<Write>>,
     loads: Vec<Asked<Box<Load>>>,
+    /// First seqs of appends whose last answer said nothing: rows from there on may be durable, and nobody knows.
+    unsettled: BTreeMap<ConversationKey, u64>,
     /// No write has room.
     pub full: bool,
     /// Percent of answers to writes that say nothing.
@@ -40,6 +42,7 @@ impl Store {
             durable: MemoryStore::new(),
             writes: VecDeque::new(),
             loads: Vec::new(),
+            unsettled: BTreeMap::new(),
             full: false,
             unknown_percent,
         }
@@ -68,6 +71,11 @@ impl Store {
     /// Takes a read.
     pub fn load(&mut self, shard: ShardId, ticket: Ticket, load: Box<Load>) {
         self.loads.push(Asked { shard, ticket, what: load });
+    }
+
+    /// Whether the process knows that a seq is durable if it is.
+    pub fn is_settled(&self, key: ConversationKey, seq: u64) -> bool {
+        self.unsettled.get(&key).is_none_or(|&first| seq < first)
     }
 
     /// Whether writes wait.
@@ -118,11 +126,17 @@ impl Store {
             return (shard, ticket, refused(&asked.what, StoreFault::Full));
         }
         if dice.percent(self.unknown_percent) {
+            if let Write::Append(append) = &asked.what {
+                self.unsettled.insert(append.key, append.rows[0].seq);
+            }
             let result = refused(&asked.what, StoreFault::Unknown);
             if dice.percent(50) {
                 self.write_some(asked.what, dice);
             }
             return (shard, ticket, result);
+        }
+        if let Write::Append(append) = &asked.what {
+            self.unsettled.remove(&append.key);
         }
         let result = self.commit(vec![asked.what]).pop().expect("one write, one answer");
         (shard, ticket, result)
@@ -131,6 +145,7 @@ impl Store {
     /// The process dies: what waits is lost, or was written all the same.
     pub fn crash(&mut self, dice: &mut Dice) {
         self.loads.clear();
+        self.unsettled.clear();
         let waiting: Vec<Asked<Write>> = self.writes.drain(..).collect();
         match self.profile {
             // The group that was being committed is there or not.

@@ -5,7 +5,7 @@ mod pushes;
 
 use std::collections::{BTreeSet, HashMap};
 
-use trunkline_shards::store::{Load, Loaded, UserKey};
+use trunkline_shards::store::{ConversationKey, Load, Loaded, UserKey};
 use trunkline_wire::ids::{ConversationId, DeviceId, UserId};
 use trunkline_wire::message::{Answer, Change, ConversationKind, ErrorCode, Request, decode_answer, decode_request};
 
@@ -53,6 +53,9 @@ struct Standing {
     /// Its windows so far.
     windows: usize,
     member: bool,
+    /// The same, and the process knows that the row which made it one is durable.
+    surely: bool,
+    /// It may change the members, and the process knows that all rows are durable.
     admin: bool,
 }
 
@@ -243,17 +246,22 @@ impl Tap {
 
     fn standing(&self, ears: &mut Ears<'_>, asked: &Asked) -> Standing {
         let Some(conversation) = asked.conversation() else {
-            return Standing { known: false, windows: 0, member: false, admin: false };
+            return Standing { known: false, windows: 0, member: false, surely: false, admin: false };
         };
         let known = ears.oracle.is_known_member(conversation, self.user);
+        let key = ConversationKey { tenant: TENANT, conversation };
         match ears.oracle.log_now(ears.store, conversation) {
             Ok(log) => Standing {
                 known,
                 windows: log.windows(self.user).len(),
                 member: log.is_member(self.user),
-                admin: log.kind() == ConversationKind::Group && log.is_admin(self.user),
+                surely: log.is_member(self.user)
+                    && log.window(self.user).is_some_and(|window| ears.store.is_settled(key, window.joined)),
+                admin: log.kind() == ConversationKind::Group
+                    && log.is_admin(self.user)
+                    && ears.store.is_settled(key, log.last()),
             },
-            Err(_) => Standing { known, windows: 0, member: false, admin: false },
+            Err(_) => Standing { known, windows: 0, member: false, surely: false, admin: false },
         }
     }
 
@@ -273,7 +281,7 @@ impl Tap {
             (ErrorCode::Forbidden, Asked::Change { .. }) if before.admin && now == before => {
                 Err(format!("REL-7: {} is an admin of {conversation}, {asked:?} is forbidden", self.user))
             }
-            (ErrorCode::Forbidden, Asked::Members { .. } | Asked::Typing(_)) if before.member && now == before => {
+            (ErrorCode::Forbidden, Asked::Members { .. } | Asked::Typing(_)) if before.surely && now == before => {
                 Err(format!("REL-7: {} is in {conversation}, {asked:?} is forbidden", self.user))
             }
             (ErrorCode::Forbidden, Asked::Open(_) | Asked::History { .. }) => {

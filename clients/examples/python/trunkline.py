@@ -58,7 +58,7 @@ class Client:
         self._connected = asyncio.Event()
         # Messages above a gap, by conversation and seq.
         self._early: dict[str, dict[int, dict[str, Any]]] = {}
-        # The highest position that the server has spoken of.
+        # The highest position that the server has spoken of on this connection.
         self._newest = 0
         # How often it connected, and with which of these connections it has synced.
         self._connections = 0
@@ -121,6 +121,7 @@ class Client:
             raise Rejected(f"{self.path} is of another user")
         self.state.user, self.state.device = welcome.user, welcome.device
         # Of the time without a connection nothing is pushed: whatever this client has, it has to ask.
+        self._newest = 0
         self._connections += 1
         self._connected.set()
         self._work.set()
@@ -301,7 +302,6 @@ class Client:
         if first.resync:
             for conversation in self.state.conversations.keys() - listed:
                 del self.state.conversations[conversation]
-            self._newest = first.to
         self._adopt(first.to)
         self._synced_connections = connections
         if not self.is_complete or self.state.position < self._newest:

@@ -7,11 +7,11 @@
 #[path = "model/line.rs"]
 mod line;
 
-use line::{Asked, CHAT, Line, row, seqs};
+use line::{Asked, CHAT, Line, ME, row, seqs};
 use trunkline_client::core::{ClientEvent, Follow, State};
 use trunkline_client::outbox::MemoryOutbox;
 use trunkline_wire::ids::ConversationId;
-use trunkline_wire::message::{ErrorCode, Summary};
+use trunkline_wire::message::{ErrorCode, Summary, UserReceipt};
 
 const OTHER: ConversationId = ConversationId([8; 16]);
 
@@ -94,6 +94,31 @@ fn the_end_of_pull_mode_leads_to_a_sync() {
     line.wait();
     assert!(line.now_ms - before >= 500, "{}", line.now_ms - before);
     assert_eq!(line.one().1, Asked::Sync(Some(19), 0));
+}
+
+/// The store was asked for the list before what was read changed, and answers late.
+#[test]
+fn what_was_told_before_the_list_came_is_asked_for() {
+    for (from, resync) in [(0, true), (10, false)] {
+        let mut line = at_ten();
+        advance(&mut line, 20, 20, &[]);
+        let (sync, asked) = line.one();
+        assert_eq!(asked, Asked::Sync(Some(10), 0));
+        line.tell(|encoder| encoder.receipts(OTHER, &[UserReceipt { user: ME, delivered_seq: 3, read_seq: 2 }]));
+        advance(&mut line, 18, 21, &[(OTHER, 3)]);
+        let other = Summary { conversation: OTHER, last_seq: 3, read_seq: 1, ..row(19) };
+        let rows = [other, Summary { last_seq: 5, ..row(12) }];
+        line.tell(|encoder| encoder.synced(sync, (from, 20), &rows, false, resync));
+        let (history, asked) = line.one();
+        assert_eq!(asked, Asked::History(1));
+        line.tell(|encoder| encoder.error(history, ErrorCode::NotFound, "", 0));
+        line.wait();
+        let (next, asked) = line.one();
+        assert_eq!(asked, Asked::Sync(Some(20), 0), "resync: {resync}");
+        line.synced(next, (20, 21), &[Summary { read_seq: 2, user_seq: 21, ..other }]);
+        let listed = line.client.conversations().find(|summary| summary.conversation == OTHER).map(|row| row.read_seq);
+        assert_eq!(listed, Some(2));
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What is told and not kept as a message: how far users are, and who types.
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -12,7 +13,7 @@ use super::taking_up::Waiters;
 use super::{Conversations, Due, Place, REPEAT_AFTER_NS};
 use crate::conversation::Conversation;
 use crate::conversation::targets::{Audience, by_home};
-use crate::conversation::watermarks::Risen;
+use crate::conversation::watermarks::{Risen, Watermark};
 use crate::desk::Purpose;
 use crate::entry::{Address, Caller, Entry, HomeAnswer, Notice};
 use crate::router::Reply;
@@ -77,6 +78,8 @@ impl Conversations {
         let conversation = self.here(key).expect("a conversation with watermarks to be stored stays");
         if conversation.watermarks.notices.is_empty() {
             prepare_notices(turn, conversation);
+        } else {
+            spare_former(turn, conversation);
         }
         let told = post_notices(turn, conversation);
         if !conversation.watermarks.notices.is_empty() {
@@ -143,6 +146,34 @@ fn prepare_notice(turn: &mut Turn<'_>, conversation: &mut Conversation, risen: &
         let read = reads.map(|risen| (risen.user, risen.highest.read_seq)).collect();
         let notice = notice_of(conversation, frame.clone(), users, read, None);
         conversation.watermarks.notices.push_back((shard, Box::new(notice)));
+    }
+}
+
+/// Notices that waited for credit may have been passed by a row that removes some of those they are for: these hear of their
+/// own devices only.
+fn spare_former(turn: &mut Turn<'_>, conversation: &mut Conversation) {
+    let is_member = |user| conversation.roster.durable(user).is_some_and(|member| member.left_seq == u64::MAX);
+    let mut notices = VecDeque::new();
+    let mut spared = Vec::new();
+    for (shard, mut notice) in core::mem::take(&mut conversation.watermarks.notices) {
+        let (members, former): (Vec<UserId>, Vec<UserId>) = notice.users.iter().partition(|&&user| is_member(user));
+        if !former.is_empty() {
+            let has_read = |user| notice.read.binary_search_by_key(&user, |&(reader, _)| reader).is_ok();
+            spared.extend(former.into_iter().map(|user| (shard, user, has_read(user))));
+            notice.read.retain(|(reader, _)| members.binary_search(reader).is_ok());
+            notice.users = members.into();
+        }
+        if !notice.users.is_empty() {
+            notices.push_back((shard, notice));
+        }
+    }
+    conversation.watermarks.notices = notices;
+    for (shard, user, has_read) in spared {
+        let highest = conversation.watermarks.of_user(user);
+        if highest == Watermark::default() {
+            continue;
+        }
+        prepare_notice(turn, conversation, &[Risen { user, highest, has_read }], vec![(shard, Arc::from([user]))]);
     }
 }
 
@@ -327,6 +358,37 @@ mod tests {
         rig.settle();
         let told = take_told(&mut rig);
         assert_eq!(told, [(vec![1, 2], vec![(2, 5, 5)], vec![(2, 5)]), (vec![3], vec![(3, 4, 4)], vec![(3, 4)])]);
+    }
+
+    #[test]
+    fn a_notice_that_waited_does_not_come_behind_a_removal() {
+        let mut rig = Rig::new(2, 2, &[]);
+        let key = group_key();
+        let home = |rig: &Rig, id| rig.shared.router.home_of_user(UserKey { tenant: key.tenant, user: UserId(id) });
+        let there: Vec<u64> = (2..100).filter(|&id| home(&rig, id) == 1).take(3).collect();
+        let [stays, leaves, reads] = there[..] else { panic!("there are some") };
+        rig.create(&there);
+        rig.settle();
+        rig.send(key, 1, 1);
+        rig.settle();
+        assert!(!rig.shared.router.has_credit(1));
+        rig.receipt(key, 1, 1, 2, 2);
+        rig.receipt(key, reads, 1, 2, 1);
+        rig.work();
+        assert!(take_told(&mut rig).iter().all(|(users, _, _)| !users.contains(&stays)), "it waits for room");
+        rig.shared.router.credit(1, 1);
+        rig.change(1, Change::Removed, &[leaves, reads]);
+        rig.settle();
+        assert!(rig.delivered(true).contains(&(leaves, 3)), "the row takes the room");
+        rig.shared.router.credit(1, 2);
+        rig.pass_ms(200);
+        let told = take_told(&mut rig);
+        let of_others: Vec<_> = told.iter().filter(|(_, marks, _)| marks.iter().any(|mark| mark.0 == 1)).collect();
+        let [(users, _, read)] = of_others[..] else { panic!("{told:?}") };
+        assert!(users.contains(&stays) && !users.contains(&leaves) && !users.contains(&reads), "{told:?}");
+        assert!(!read.contains(&(reads, 1)), "{told:?}");
+        assert!(told.contains(&(vec![reads], vec![(reads, 2, 1)], vec![(reads, 1)])), "{told:?}");
+        assert_eq!(told.len(), 2, "who left and said nothing hears nothing");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The client's place in the changes of the user's list: what it has been told of, and when it asks what it missed.
 //!
 //! Checked by a randomized model: a position is taken over only from a list that was read to its end, or from an
-//! `Advanced` that begins no later than the own position and names nothing that is not there.
+//! `Advanced` that came behind it, begins no later than the own position and names nothing that is not there.
 
 use std::collections::VecDeque;
 
@@ -121,7 +121,7 @@ impl Syncing {
             None if from > to || skips || replaces && from > 0 => Err(Misbehaved),
             None => {
                 self.walk = Some(Walk { from, to, below: 0, replaces });
-                self.goal = if replaces { to } else { self.goal.max(to) };
+                self.goal = self.goal.max(to);
                 Ok(replaces)
             }
         }
@@ -137,7 +137,8 @@ impl Syncing {
         Ok(())
     }
 
-    /// The page is read.
+    /// The page is read. An `Advanced` that came before the last one counts as a goal only: what was read beside it may have
+    /// been told before the row of its conversation was there, which may be older.
     pub(super) fn page_ends(&mut self, rows: usize, more: bool) -> Result<(), Misbehaved> {
         if more {
             self.stage = Stage::Due { at_ms: 0 };
@@ -147,6 +148,7 @@ impl Syncing {
         let before = self.position.filter(|_| !walk.replaces);
         self.position = Some(before.map_or(walk.to, |position| position.max(walk.to)));
         self.stage = Stage::Done;
+        self.claims.clear();
         Ok(())
     }
 
