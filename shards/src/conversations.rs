@@ -19,6 +19,7 @@ mod rig;
 mod rig_store;
 mod taking_up;
 mod timetable;
+mod typing;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -178,7 +179,7 @@ impl Conversations {
                 answer_members(turn, conversation, (reply, request), after, limit);
             }
             HomeRequest::Typing { caller, request, .. } => {
-                notices::typing(turn, conversation, (reply, request), &caller);
+                typing::typing(turn, conversation, (reply, request), &caller);
             }
             _ => unreachable!("only requests about conversations come here"),
         }

@@ -4,15 +4,17 @@
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 seeds=${SEEDS:-300}
-target=${CARGO_TARGET_DIR:-$root/target}
-scratch=$target/plants
+scratch=${CARGO_TARGET_DIR:-$root/target}/plants
+# Built apart: cargo takes the crates of both trees for the same, and would go on to build on a planted one.
+target=$scratch/target
 [ $# -gt 0 ] || set -- $(cd "$root/sim/plants" && ls ./*.patch | sed 's|^\./||; s|\.patch$||')
 passed=0 failed=0
 for name in "$@"; do
     rm -rf "$scratch/tree"
     mkdir -p "$scratch/tree"
     (cd "$root" && git ls-files -z --cached --others --exclude-standard | xargs -0 tar cf - --ignore-failed-read 2>/dev/null) |
-        tar xmf - -C "$scratch/tree" # with the time of now: cargo goes by it
+        tar xmf - -C "$scratch/tree"
+    rm -rf "$target"/sim/.fingerprint/trunkline-* # whatever the times of files say, what was planted before is gone
     # Outside of any repository, so that git apply takes the paths as they are.
     (cd "$scratch/tree" && GIT_CEILING_DIRECTORIES="$scratch" git apply --whitespace=nowarn "$root/sim/plants/$name.patch")
     (cd "$scratch/tree" && CARGO_TARGET_DIR="$target" cargo build --quiet --profile sim -p trunkline-sim)

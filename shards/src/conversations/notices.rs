@@ -1,4 +1,4 @@
-//! What is told and not kept as a message: how far users are, and who types.
+//! What is told and not kept as a message: how far users are.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -15,8 +15,7 @@ use crate::conversation::Conversation;
 use crate::conversation::targets::{Audience, by_home};
 use crate::conversation::watermarks::{Risen, Watermark};
 use crate::desk::Purpose;
-use crate::entry::{Address, Caller, Entry, HomeAnswer, Notice};
-use crate::router::Reply;
+use crate::entry::{Address, Entry, Notice};
 use crate::store::{ConversationKey, DeviceReceipt, Put, StoreFault, UserKey};
 use crate::turn::Turn;
 
@@ -192,42 +191,7 @@ fn post_notices(turn: &mut Turn<'_>, conversation: &mut Conversation) -> usize {
     told
 }
 
-/// A member types: the others are told, unless they were of late or there are too many of them.
-pub(super) fn typing(
-    turn: &mut Turn<'_>,
-    conversation: &mut Conversation,
-    (reply, request): (Reply, u32),
-    caller: &Caller,
-) {
-    let (now_ns, every_ns) = (turn.now.mono_ns, turn.shared.limits.typing_ms * 1_000_000 / 2);
-    let is_small = conversation.roster.count() as u64 <= turn.shared.limits.notice_members_max;
-    if is_small && conversation.crowd.admits_typing(caller.user, now_ns, every_ns) {
-        tell_typing(turn, conversation, caller);
-    }
-    let mut frame = Vec::new();
-    turn.shared.encoder.done(request).write_server_frame(&mut frame);
-    turn.answer(reply, HomeAnswer::Frame(frame));
-}
-
-/// Without credit towards a shard its users are not told: what is said is old soon.
-fn tell_typing(turn: &mut Turn<'_>, conversation: &Conversation, caller: &Caller) {
-    let (id, expires_ms) = (conversation.key.conversation, turn.shared.limits.typing_ms as u32);
-    let frame = turn.shared.encoder.typing_now(id, caller.user, expires_ms).to_shared_frame();
-    for (shard, users) in conversation.members_by_home(&turn.shared.router) {
-        let others: Arc<[UserId]> = if users.contains(&caller.user) {
-            users.iter().copied().filter(|&user| user != caller.user).collect()
-        } else {
-            users
-        };
-        if !others.is_empty() && turn.shared.router.has_credit(shard) {
-            let notice = notice_of(conversation, frame.clone(), others, Vec::new(), Some(caller.address));
-            let posted = turn.shared.router.try_post(shard, Entry::Notice(Box::new(notice)), turn.effects);
-            assert!(posted, "there was credit");
-        }
-    }
-}
-
-fn notice_of(
+pub(super) fn notice_of(
     conversation: &Conversation,
     frame: Arc<[u8]>,
     users: Arc<[UserId]>,
@@ -239,11 +203,10 @@ fn notice_of(
 
 #[cfg(test)]
 mod tests {
-    use trunkline_wire::message::{Answer, Change, ErrorCode, decode_answer};
+    use trunkline_wire::message::{Answer, Change, decode_answer};
 
-    use super::super::rig::{Rig, caller, group_key, payload};
+    use super::super::rig::{Rig, group_key, payload};
     use super::*;
-    use crate::entry::HomeRequest;
     use crate::store::StoreFault;
 
     /// A group of 1, 2 and 3 with rows 1 to 4.
@@ -397,28 +360,5 @@ mod tests {
         rig.receipt(group_key(), 2, 1, 4, 4);
         rig.settle();
         assert_eq!(take_told(&mut rig), [(vec![2], vec![(2, 4, 4)], vec![(2, 4)])]);
-    }
-
-    #[test]
-    fn typing_is_told_to_the_others_now_and_then() {
-        let mut rig = with_rows(&[("typing_ms", 1_000)]);
-        let conversation = group_key().conversation;
-        let typing = |by| HomeRequest::Typing { caller: caller(by), request: 9, conversation };
-        let first = rig.ask(typing(2));
-        assert!(matches!(rig.answer(first), HomeAnswer::Frame(_)));
-        rig.ask(typing(2));
-        rig.pass_ms(499);
-        rig.ask(typing(2));
-        assert_eq!(rig.notices.len(), 1);
-        assert_eq!(*rig.notices[0].1.users, [UserId(1), UserId(3)]);
-        rig.pass_ms(1);
-        rig.ask(typing(2));
-        assert_eq!(rig.notices.len(), 2);
-        rig.change(1, Change::Removed, &[2]);
-        rig.settle();
-        let (former, stranger) = (rig.ask(typing(2)), rig.ask(typing(9)));
-        assert_eq!(rig.refusal(former), ErrorCode::Forbidden);
-        assert_eq!(rig.refusal(stranger), ErrorCode::NotFound);
-        assert_eq!(rig.notices.len(), 2);
     }
 }
