@@ -12,10 +12,10 @@ fn a_newer_format_is_refused() {
     drop(embedded::open(folder.path(), Options::default()).expect("a new store"));
     let format = folder.path().join("format");
     let written = std::fs::read_to_string(&format).expect("there");
-    assert!(written.starts_with("trunkline-store 2 ") && written.len() == 51, "{written}");
-    std::fs::write(&format, "trunkline-store 3\n").expect("writable");
+    assert!(written.starts_with("trunkline-store 3 ") && written.len() == 51, "{written}");
+    std::fs::write(&format, "trunkline-store 4\n").expect("writable");
     let error = refused(folder.path());
-    assert!(matches!(error, OpenError::OtherFormat { found: 3, known: 2, .. }), "{error}");
+    assert!(matches!(error, OpenError::OtherFormat { found: 4, known: 3, .. }), "{error}");
     assert!(error.to_string().contains("made by a newer version"), "{error}");
     std::fs::write(&format, "something else\n").expect("writable");
     assert!(refused(folder.path()).to_string().contains("does not name a format"));
@@ -29,10 +29,10 @@ fn an_earlier_format_is_refused() {
     drop(embedded::open(folder.path(), Options::default()).expect("a new store"));
     let format = folder.path().join("format");
     let written = std::fs::read_to_string(&format).expect("there");
-    let earlier = written.replace("trunkline-store 2", "trunkline-store 1");
+    let earlier = written.replace("trunkline-store 3", "trunkline-store 2");
     std::fs::write(&format, &earlier).expect("writable");
     let error = refused(folder.path());
-    assert!(matches!(error, OpenError::OtherFormat { found: 1, known: 2, .. }), "{error}");
+    assert!(matches!(error, OpenError::OtherFormat { found: 2, known: 3, .. }), "{error}");
     assert!(error.to_string().contains("made by an earlier version"), "{error}");
     assert!(error.to_string().contains("another --data"), "{error}");
     assert_eq!(std::fs::read_to_string(&format).expect("there"), earlier, "it is left as it is");

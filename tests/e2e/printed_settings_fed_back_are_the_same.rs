@@ -23,7 +23,12 @@ fn as_a_file() {
     fs::write(&file, &first).expect("a file");
     let path = file.to_str().expect("a path").to_owned();
     let mut again = home.trunkline(["config", "--config", &path]);
-    let again = run(again.env_remove("TRUNKLINE_DATA").env_remove("TRUNKLINE__ADMIN__LISTEN")).succeeded().stdout;
+    let again = run(again
+        .env_remove("TRUNKLINE_DATA")
+        .env_remove("TRUNKLINE__ADMIN__LISTEN")
+        .env_remove("TRUNKLINE__HTTP__LISTEN"))
+    .succeeded()
+    .stdout;
     assert_eq!(values(&first), values(&again));
     let settings = again.lines().filter(|line| !line.starts_with('#'));
     settings.for_each(|line| assert!(line.ends_with("; from file"), "{line}"));

@@ -48,9 +48,6 @@ fn bad_requests() -> Vec<(String, u16, &'static str)> {
     let many: String = (0..70).map(|number| format!("X-{number}: y\r\n")).collect();
     let long = format!("X: {}\r\n", "y".repeat(9_000));
     vec![
-        (head("GET / HTTP/1.1", &good), 404, "path_not_found"),
-        (head("GET /v1/ws/ HTTP/1.1", &good), 404, "path_not_found"),
-        (head("GET /v1/../v1/ws HTTP/1.1", &good), 404, "path_not_found"),
         (head("POST /v1/ws HTTP/1.1", &good), 405, "method_not_get"),
         (head("OPTIONS /v1/ws HTTP/1.1", ""), 405, "method_not_get"),
         (head(get, ""), 426, "missing_upgrade"),
@@ -67,14 +64,30 @@ fn bad_requests() -> Vec<(String, u16, &'static str)> {
     ]
 }
 
+/// Requests for another path, where nobody else answers those.
+fn misplaced_requests() -> Vec<(String, u16, &'static str)> {
+    let lines = ["GET / HTTP/1.1", "GET /v1/ws/ HTTP/1.1", "GET /v1/../v1/ws HTTP/1.1"];
+    let request = |line: &str| format!("{line}\r\nHost: test\r\n{UPGRADE}{KEY}\r\n");
+    lines.map(|line| (request(line), 404, "path_not_found")).into()
+}
+
 #[test]
 fn bad_handshakes_get_http_answers() {
     let _shared = rig::among_others();
-    let server = rig::serve(&[]);
+    answers(&rig::serve(&[]), bad_requests());
+}
+
+#[test]
+fn and_so_do_those_at_another_path() {
+    let _shared = rig::among_others();
+    answers(&rig::serve(&["ring.disable=fixed_fd_install"]), misplaced_requests());
+}
+
+fn answers(server: &Server, requests: Vec<(String, u16, &'static str)>) {
     let users = server.add_users(2);
-    for (request, status, violation) in bad_requests() {
-        rig::counted(&server, &format!("violation.{violation}"), || {
-            let mut stream = connect(&server);
+    for (request, status, violation) in requests {
+        rig::counted(server, &format!("violation.{violation}"), || {
+            let mut stream = connect(server);
             // A server that has heard enough may close before all is written.
             let _ = stream.write_all(request.as_bytes());
             let answer = read_all(stream);
@@ -83,7 +96,7 @@ fn bad_handshakes_get_http_answers() {
             assert!(answer.contains(violation), "{first:?}: the answer does not say {violation}: {answer:?}");
         });
     }
-    rig::assert_serves(&server, &users[0], &users[1]);
+    rig::assert_serves(server, &users[0], &users[1]);
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn no_token(config: Option<&Path>) -> Failure {
         .collect();
     names.sort();
     if names.is_empty() {
-        message.push_str("; `trunkline signup NAME` makes an account");
+        message.push_str("; `trunkline signup NAME` makes an account, and an operator `trunkline user add NAME`");
     } else {
         names.truncate(NAMES_SHOWN_MAX);
         let _ = write!(message, "; there are tokens of: {}", names.join(", "));

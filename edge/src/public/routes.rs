@@ -53,7 +53,9 @@ impl Door {
 
 /// The routes of the public port.
 pub(super) fn routes(door: Door, watch: Arc<Watch>) -> Router {
-    let none = || async { Refusal::new(StatusCode::NOT_FOUND, "not_found", "nothing is served here") };
+    let none = || async {
+        Refusal::new(StatusCode::NOT_FOUND, "not_found", "nothing is served here; a WebSocket is at /v1/ws")
+    };
     let other = || async { Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not with this method") };
     Router::new()
         .route("/v1/accounts", post(sign_up))
