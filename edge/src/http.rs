@@ -4,6 +4,7 @@
 
 mod port;
 mod routes;
+mod worker;
 
 use std::fmt;
 use std::io;
@@ -17,6 +18,7 @@ use crate::metrics::{Snapshot, ask_all};
 pub use port::HttpPort;
 pub(crate) use port::bind;
 pub(crate) use routes::health;
+pub(crate) use worker::{Worker, serve};
 
 /// Why there is no admin port.
 #[derive(Debug)]

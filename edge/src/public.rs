@@ -12,23 +12,18 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::connect_info::ConnectInfo;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tower::ServiceExt as _;
 
-use crate::http::{HttpError, Watch, bind};
+use crate::http::{HttpError, Watch, Worker, bind, serve};
 use crate::limits::{
-    ADMIN_ACCEPT_AGAIN_MS, GUESTS_WAITING_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX, PUBLIC_CONNECTION_MS,
-    PUBLIC_HEAD_MS, SIGN_IN_THREADS_MAX,
+    ADMIN_ACCEPT_AGAIN_MS, GUESTS_WAITING_MAX, PUBLIC_CONNECTION_MS, PUBLIC_HEAD_MS, SIGN_IN_THREADS_MAX,
 };
 
 use guest::Stream;
@@ -74,8 +69,7 @@ pub fn porch() -> (Porch, Arrivals) {
 #[derive(Debug)]
 pub struct Public {
     address: Option<SocketAddr>,
-    end: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _worker: Worker,
 }
 
 impl Public {
@@ -88,42 +82,22 @@ impl Public {
         let system = |error| HttpError::System(listen.unwrap_or("the public port").to_owned(), error);
         let address = listener.as_ref().map(StdListener::local_addr).transpose().map_err(system)?;
         let runtime = runtime().map_err(system)?;
-        let (end, ended) = oneshot::channel();
         let routes = routes::routes(door, watch);
-        let run = move || {
-            let serving = async {
-                let seats = Seats::new();
-                tokio::join!(welcome_all(arrivals, &seats, &routes), async {
-                    if let Some(listener) = listener {
-                        accept_all(listener, &seats, &routes).await;
-                    }
-                });
-            };
-            runtime.block_on(async {
-                tokio::select! {
-                    () = serving => {}
-                    _ = ended => {}
+        let serving = async move {
+            let seats = Seats::new();
+            tokio::join!(welcome_all(arrivals, &seats, &routes), async {
+                if let Some(listener) = listener {
+                    accept_all(listener, &seats, &routes).await;
                 }
             });
-            // A password that is being compared need not hold up the end.
-            runtime.shutdown_background();
         };
-        let thread = std::thread::Builder::new().name("public".to_owned()).spawn(run).map_err(system)?;
-        Ok(Public { address, end: Some(end), thread: Some(thread) })
+        let worker = Worker::spawn("public", runtime, serving).map_err(system)?;
+        Ok(Public { address, _worker: worker })
     }
 
     /// Where its own port listens, if it has one.
     pub fn address(&self) -> Option<SocketAddr> {
         self.address
-    }
-}
-
-impl Drop for Public {
-    fn drop(&mut self) {
-        drop(self.end.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 
@@ -158,32 +132,16 @@ async fn accept_all(listener: StdListener, seats: &Seats, routes: &Router) {
 /// Serves a connection, if there is a seat for it.
 fn seat(stream: Stream, seats: &Seats, routes: &Router) {
     let Some(seat) = seats.take(stream.peer().ip()) else { return };
-    let routes = routes.clone();
-    tokio::spawn(async move {
-        // An end in time or out of it: the client's affair in both cases.
-        let _ = tokio::time::timeout(Duration::from_millis(PUBLIC_CONNECTION_MS), serve(stream, routes)).await;
-        drop(seat);
-    });
-}
-
-async fn serve(stream: Stream, routes: Router) {
     let peer = stream.peer();
-    let routes = routes.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
+    let routes = routes.clone().map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         request
     });
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(PUBLIC_HEAD_MS))
-        .max_buf_size(HTTP_HEAD_BYTES_MAX)
-        .max_headers(HTTP_HEADERS_MAX);
-    let _ = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes)).await;
-}
-
-/// So that a stream of the runtime is made in one place.
-fn adopt(socket: OwnedFd) -> io::Result<(TcpStream, SocketAddr)> {
-    let stream = std::net::TcpStream::from(socket);
-    stream.set_nonblocking(true)?;
-    let peer = stream.peer_addr()?;
-    Ok((TcpStream::from_std(stream)?, peer))
+    tokio::spawn(async move {
+        // An end in time or out of it: the client's affair in both cases.
+        let _ =
+            tokio::time::timeout(Duration::from_millis(PUBLIC_CONNECTION_MS), serve(stream, PUBLIC_HEAD_MS, routes))
+                .await;
+        drop(seat);
+    });
 }

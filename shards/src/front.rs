@@ -224,12 +224,12 @@ impl Front {
             limits.frame.frame_bytes_max = HELLO_BYTES_MAX as u32;
             limits.frame.message_bytes_max = HELLO_BYTES_MAX as u32;
         }
-        // What comes behind a misdeed is neither counted as another one nor buys more time.
         if !connection.other.is_empty() {
             connection.other.extend_from_slice(bytes);
             self.commands = commands;
             return;
         }
+        // What comes behind a misdeed is neither counted as another one nor buys more time.
         let was_closing = connection.link.is_closing();
         let outcome = connection.read(turn, &limits, bytes, &mut commands);
         for command in commands.drain(..) {

@@ -53,8 +53,9 @@ fn enter(
 
 /// `logout`
 pub(crate) fn log_out(args: &LogoutArgs) -> Result<(), Failure> {
-    let path = token_path(&folders::config()?, args.name.as_str())?;
-    let Kept::SignedIn(signed_in) = kept_of(&folders::config()?, args.name.as_str())? else {
+    let config = folders::config()?;
+    let path = token_path(&config, args.name.as_str())?;
+    let Kept::SignedIn(signed_in) = kept_of(&config, args.name.as_str())? else {
         let text = format!("{} is a token by an operator; it ends by itself, or remove the file", path.display());
         return Err(Failure::new("not_signed_in", text));
     };
@@ -84,8 +85,7 @@ pub(crate) fn devices(args: &DevicesArgs, out: &mut Output) -> Result<(), Failur
 fn password(is_new: bool) -> Result<String, Failure> {
     let failed = |error: io::Error| Failure::new("no_password", format!("no password was read: {error}"));
     if !io::stdin().is_terminal() {
-        let mut line = String::new();
-        io::stdin().lock().take_line(&mut line).map_err(failed)?;
+        let line = first_line(io::stdin().lock()).map_err(failed)?;
         return if line.is_empty() {
             Err(Failure::new("no_password", "a password is read from the terminal, or as the first line of stdin"))
         } else {
@@ -99,17 +99,12 @@ fn password(is_new: bool) -> Result<String, Failure> {
     Ok(password)
 }
 
-trait TakeLine {
-    /// A line without its end, of bounded length.
-    fn take_line(self, into: &mut String) -> io::Result<()>;
-}
-
-impl<R: BufRead> TakeLine for R {
-    fn take_line(self, into: &mut String) -> io::Result<()> {
-        io::Read::take(self, PASSWORD_BYTES_MAX as u64 + 2).read_line(into)?;
-        into.truncate(into.trim_end_matches(['\r', '\n']).len());
-        Ok(())
-    }
+/// A line without its end, of bounded length.
+fn first_line(reader: impl BufRead) -> io::Result<String> {
+    let mut line = String::new();
+    reader.take(PASSWORD_BYTES_MAX as u64 + 2).read_line(&mut line)?;
+    line.truncate(line.trim_end_matches(['\r', '\n']).len());
+    Ok(line)
 }
 
 /// What a device is called where its user says nothing.
@@ -124,11 +119,7 @@ mod tests {
 
     #[test]
     fn a_password_is_the_first_line() {
-        let read = |text: &str| {
-            let mut line = String::new();
-            text.as_bytes().take_line(&mut line).unwrap();
-            line
-        };
+        let read = |text: &str| first_line(text.as_bytes()).unwrap();
         assert_eq!(read("pass word \r\nmore"), "pass word ");
         assert_eq!(read("no end"), "no end");
         assert_eq!(read(""), "");

@@ -3,30 +3,25 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, ToSocketAddrs};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
 use super::routes::routes;
+use super::worker::{Worker, serve};
 use super::{HttpError, Watch};
 use crate::limits::{
-    ADMIN_ACCEPT_AGAIN_MS, HTTP_CONNECTION_MS, HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_MS,
-    HTTP_HEADERS_MAX, HTTP_QUESTIONS_MAX,
+    ADMIN_ACCEPT_AGAIN_MS, HTTP_CONNECTION_MS, HTTP_CONNECTIONS_MAX, HTTP_HEAD_MS, HTTP_QUESTIONS_MAX,
 };
 
 /// An open admin port. Dropping it closes it.
 #[derive(Debug)]
 pub struct HttpPort {
     address: SocketAddr,
-    end: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _worker: Worker,
 }
 
 impl HttpPort {
@@ -39,34 +34,13 @@ impl HttpPort {
         let system = |error| HttpError::System(listen.to_owned(), error);
         let address = listener.local_addr().map_err(system)?;
         let runtime = runtime().map_err(system)?;
-        let (end, ended) = oneshot::channel();
-        let routes = routes(watch);
-        let run = move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    () = accept_all(listener, routes) => {}
-                    _ = ended => {}
-                }
-            });
-            // What a shard has not answered yet need not hold up the end.
-            runtime.shutdown_background();
-        };
-        let thread = std::thread::Builder::new().name("http".to_owned()).spawn(run).map_err(system)?;
-        Ok(HttpPort { address, end: Some(end), thread: Some(thread) })
+        let worker = Worker::spawn("http", runtime, accept_all(listener, routes(watch))).map_err(system)?;
+        Ok(HttpPort { address, _worker: worker })
     }
 
     /// Where it listens, with the port that was chosen.
     pub fn address(&self) -> SocketAddr {
         self.address
-    }
-}
-
-impl Drop for HttpPort {
-    fn drop(&mut self) {
-        drop(self.end.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 
@@ -97,20 +71,11 @@ async fn accept_all(listener: StdListener, routes: Router) {
             tokio::time::sleep(Duration::from_millis(ADMIN_ACCEPT_AGAIN_MS)).await;
             continue;
         };
-        let serve = serve(stream, routes.clone());
+        let serve = serve(stream, HTTP_HEAD_MS, routes.clone());
         tokio::spawn(async move {
             // An end in time or out of it: the client's affair in both cases.
             let _ = tokio::time::timeout(Duration::from_millis(HTTP_CONNECTION_MS), serve).await;
             drop(seat);
         });
     }
-}
-
-async fn serve(stream: TcpStream, routes: Router) {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(HTTP_HEAD_MS))
-        .max_buf_size(HTTP_HEAD_BYTES_MAX)
-        .max_headers(HTTP_HEADERS_MAX);
-    let _ = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes)).await;
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::{Guest, adopt};
+use super::Guest;
 
 /// Such a connection.
 #[derive(Debug)]
@@ -23,8 +23,10 @@ pub(super) struct Stream {
 impl Stream {
     /// The connection of a guest.
     pub fn of_guest(guest: Guest) -> io::Result<Stream> {
-        let (socket, peer) = adopt(guest.socket)?;
-        Ok(Stream { socket, peer, before: guest.bytes, taken: 0 })
+        let socket = std::net::TcpStream::from(guest.socket);
+        socket.set_nonblocking(true)?;
+        let peer = socket.peer_addr()?;
+        Ok(Stream { socket: TcpStream::from_std(socket)?, peer, before: guest.bytes, taken: 0 })
     }
 
     /// A connection of a port of its own.

@@ -123,31 +123,30 @@ impl From<DeviceInfo> for DeviceShown {
 }
 
 type Body<T> = Result<Json<T>, JsonRejection>;
+type Peer = ConnectInfo<SocketAddr>;
 
-async fn sign_up(
-    State(door): State<Door>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    body: Body<Credentials>,
-) -> Result<Response, Refusal> {
-    let Json(Credentials { handle, password, device_name }) = body?;
-    let ask = move |sign_in: &SignIn<_>, now_s| {
-        let from = peer.ip();
-        sign_in.sign_up(now_s, &Typed { handle: &handle, password: &password, device_name: &device_name, from })
-    };
-    Ok(secret(StatusCode::CREATED, Tokens::from(door.ask(ask).await?)))
+type Sign = fn(&SignIn<BoxedShards>, u64, &Typed<'_>) -> Result<SignedIn, SignInError>;
+
+async fn sign_up(door: State<Door>, peer: Peer, body: Body<Credentials>) -> Result<Response, Refusal> {
+    Ok(secret(StatusCode::CREATED, enter(door, peer, body, SignIn::sign_up).await?))
 }
 
-async fn login(
+async fn login(door: State<Door>, peer: Peer, body: Body<Credentials>) -> Result<Response, Refusal> {
+    Ok(secret(StatusCode::OK, enter(door, peer, body, SignIn::sign_in).await?))
+}
+
+async fn enter(
     State(door): State<Door>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(peer): Peer,
     body: Body<Credentials>,
-) -> Result<Response, Refusal> {
+    sign: Sign,
+) -> Result<Tokens, Refusal> {
     let Json(Credentials { handle, password, device_name }) = body?;
     let ask = move |sign_in: &SignIn<_>, now_s| {
         let from = peer.ip();
-        sign_in.sign_in(now_s, &Typed { handle: &handle, password: &password, device_name: &device_name, from })
+        sign(sign_in, now_s, &Typed { handle: &handle, password: &password, device_name: &device_name, from })
     };
-    Ok(secret(StatusCode::OK, Tokens::from(door.ask(ask).await?)))
+    Ok(door.ask(ask).await?.into())
 }
 
 async fn refresh(State(door): State<Door>, body: Body<Refresh>) -> Result<Response, Refusal> {
