@@ -2,10 +2,7 @@
 //! copies are counted and compared, and the misdeed is found.
 
 #[allow(dead_code, reason = "each file uses its part")]
-#[path = "support/server.rs"]
-mod server;
-
-use server::{Conduct, short_groups, start, users};
+use crate::server::{Conduct, short_groups, start, users};
 use trunkline_bench::failure::Failure;
 use trunkline_bench::group::{self, Setting};
 use trunkline_bench::report::Report;

@@ -2,10 +2,7 @@
 //! open loops, and its counts agree with each other.
 
 #[allow(dead_code, reason = "each file uses its part")]
-#[path = "support/server.rs"]
-mod server;
-
-use server::{Conduct, short, start, users};
+use crate::server::{Conduct, short, start, users};
 use trunkline_bench::direct::{self, Setting};
 use trunkline_bench::report::Report;
 

@@ -1,10 +1,7 @@
 //! A server does one thing wrong in the middle of a run: the run ends with a failure that says what it was, and whose.
 
 #[allow(dead_code, reason = "each file uses its part")]
-#[path = "support/server.rs"]
-mod server;
-
-use server::{Conduct, short, start, users};
+use crate::server::{Conduct, short, start, users};
 use trunkline_bench::direct::{self, Setting};
 use trunkline_bench::failure::Failure;
 

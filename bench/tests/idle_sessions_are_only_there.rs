@@ -1,10 +1,7 @@
 //! Sessions are opened, more than connect at a time, on one ring or several, and held: all are welcomed and nothing is said.
 
 #[allow(dead_code, reason = "each file uses its part")]
-#[path = "support/server.rs"]
-mod server;
-
-use server::{Conduct, start, users};
+use crate::server::{Conduct, start, users};
 use trunkline_bench::idle::{self, Setting};
 use trunkline_bench::report::Report;
 

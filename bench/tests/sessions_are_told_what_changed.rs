@@ -2,12 +2,9 @@
 //! over several pages, and a list that is behind ends the run.
 
 #[allow(dead_code, reason = "each file uses its part")]
-#[path = "support/server.rs"]
-mod server;
-
 use std::net::SocketAddrV4;
 
-use server::{Conduct, start, users};
+use crate::server::{Conduct, start, users};
 use trunkline_bench::prepared::Prepared;
 use trunkline_bench::report::Report;
 use trunkline_bench::{account, resume};

@@ -1,13 +1,11 @@
 //! Set-up: one shard; ten peers send and never read, until the core cuts them off; another one echoes all the while.
 //! Claim: the other one is served, cutting a peer off ends its send and frees its slot, and the slot serves again.
 
-#[path = "support/echo.rs"]
-mod echo;
-
 use std::io::Write;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
+use crate::echo;
 use trunkline_engine::Config;
 
 #[test]

@@ -1,13 +1,12 @@
 //! Set-up: two shards, 2,000 connections, 20 of them deaf with a send that can't go on; then a drain.
 //! Claim: it ends within a second, every peer sees the end of its stream, and nobody is accepted any more.
 
-#[path = "support/echo.rs"]
-mod echo;
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
+
+use crate::echo;
 
 #[test]
 fn a_drain_ends_in_time() {

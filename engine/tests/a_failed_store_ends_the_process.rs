@@ -1,13 +1,11 @@
 //! Set-up: a log whose disk fails at its first commit, in a process of its own.
 //! Claim: the process ends with code 70 and the reason on one line, and nothing is answered.
 
-#[path = "support/child.rs"]
-mod child;
-
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::child;
 use trunkline_engine::store::{self, StoreWatch};
 use trunkline_engine::wake::Doorbell;
 use trunkline_shards::contract::Ticket;
@@ -47,7 +45,7 @@ fn fails() {
 
 #[test]
 fn a_failed_store_ends_the_process() {
-    let output = child::child("fails").output().unwrap();
+    let output = child::child("a_failed_store_ends_the_process::fails").output().unwrap();
     assert_eq!(output.status.code(), Some(store::EXIT_STORE_FAILED));
     let said = String::from_utf8(output.stderr).unwrap();
     let lines: Vec<_> = said.lines().filter(|line| line.starts_with("trunkline: ")).collect();

@@ -2,13 +2,11 @@
 //! Claim: peers beyond the table wait and are served when one leaves; nobody who was accepted is dropped; a full table costs
 //! no CPU.
 
-#[path = "support/echo.rs"]
-mod echo;
-
 use std::io::{Read, Write};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
+use crate::{child, echo};
 use trunkline_engine::Config;
 
 fn fill(slots: u32, peers: usize) {
@@ -36,6 +34,14 @@ fn fill(slots: u32, peers: usize) {
 
 #[test]
 fn a_full_table_drops_nobody() {
+    child::run_alone("a_full_table_drops_nobody::tables_fill");
+}
+
+#[test]
+fn tables_fill() {
+    if !child::is_child() {
+        return;
+    }
     fill(16, 40);
     fill(8_400, 8_500);
 }

@@ -2,9 +2,6 @@
 //! per guest echoes. Claim: every byte comes back in order, whenever the connection left; the slots are used again; nothing
 //! is handed over where the kernel cannot.
 
-#[path = "support/echo.rs"]
-mod echo;
-
 use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -12,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
 
+use crate::echo;
 use trunkline_engine::ring::{Feature, Features};
 use trunkline_engine::{Config, Guest, GuestDoor, Server};
 use trunkline_shards::contract::{ConnectionId, Core, Effect, Effects, Event, Now};

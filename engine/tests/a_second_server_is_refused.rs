@@ -1,9 +1,7 @@
 //! Set-up: two servers on one address, one after the other while the first runs, and again when it has stopped.
 //! Claim: the second does not share the port; it is refused with the address, and starts when the first is gone.
 
-#[path = "support/echo.rs"]
-mod echo;
-
+use crate::echo;
 use trunkline_engine::{Config, Server, StartError};
 
 #[test]

@@ -1,11 +1,9 @@
 //! Set-up: two shards; every millisecond one posts an entry to the other, which sleeps; by ring and by eventfd.
 //! Claim: none of 300 wakes is lost; the time from post to arrival is printed.
 
-#[path = "support/echo.rs"]
-mod echo;
-
 use std::sync::{Arc, Mutex};
 
+use crate::echo;
 use trunkline_engine::ring::{Feature, Features};
 use trunkline_engine::{Config, Server, clock};
 use trunkline_shards::contract::{ConnectionId, Core, Effect, Effects, Event, Now, ShardId};

@@ -1,12 +1,11 @@
 //! Set-up: two shards, 1,000 connections, ten rounds in which each sends 100 bytes and then each reads.
 //! Claim: all are served, and all slots come back when the clients leave.
 
-#[path = "support/echo.rs"]
-mod echo;
-
 use std::io::{Read, Write};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Instant;
+
+use crate::echo;
 
 #[test]
 fn a_thousand_connections_echo() {

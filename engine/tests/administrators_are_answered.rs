@@ -1,11 +1,9 @@
 //! Set-up: two shards at rest, four threads that ask them 1,000 times each.
 //! Claim: each question wakes its shard and is answered; after the stop the answer is that there is none.
 
-#[path = "support/echo.rs"]
-mod echo;
-
 use std::time::Duration;
 
+use crate::echo;
 use trunkline_engine::ControlError;
 use trunkline_shards::contract::{AdminAnswer, AdminRequest};
 

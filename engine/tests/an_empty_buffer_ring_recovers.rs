@@ -1,9 +1,7 @@
 //! Set-up: one shard with two receive buffers, 50 peers that send 200 KiB each at the same time.
 //! Claim: the kernel runs out of buffers all the time, and every byte is echoed all the same.
 
-#[path = "support/echo.rs"]
-mod echo;
-
+use crate::echo;
 use trunkline_engine::Config;
 
 #[test]

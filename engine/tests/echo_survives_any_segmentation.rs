@@ -1,10 +1,9 @@
 //! Set-up: two shards, eight clients that cut 1 MiB each into pieces of 1 to 5,000 bytes, writing while they read.
 //! Claim: what comes back is what was sent, in order, whatever the pieces.
 
-#[path = "support/echo.rs"]
-mod echo;
-
 use std::io::{Read, Write};
+
+use crate::echo;
 
 #[test]
 fn echo_survives_any_segmentation() {

@@ -1,11 +1,9 @@
 //! Set-up: servers that each do without one feature of io_uring, and one that does without all of them.
 //! Claim: each serves as the full one does: 100 connections, large and small echoes, slots that come back.
 
-#[path = "support/echo.rs"]
-mod echo;
-
 use std::sync::atomic::Ordering::SeqCst;
 
+use crate::echo;
 use trunkline_engine::ring::{Feature, Features};
 
 fn serves_without(disabled: Features) {

@@ -1,13 +1,12 @@
 //! Set-up: peers that close their sending half and go on reading, and peers that reset, at rest and in the middle of a send.
 //! Claim: the former get everything they are owed and then the end; all are closed once (the core checks).
 
-#[path = "support/echo.rs"]
-mod echo;
-
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
+
+use crate::echo;
 
 #[test]
 fn half_closed_and_reset_peers_end_once() {

@@ -3,14 +3,12 @@
 //! posts pushes only, so that nothing but returned credit wakes it.
 //! Claim: every entry arrives once and in order, every request is answered, and nobody waits for ever.
 
-#[path = "support/echo.rs"]
-mod echo;
-
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
+use crate::echo;
 use trunkline_engine::ring::{Feature, Features};
 use trunkline_engine::{Config, Server, ShardSetup};
 use trunkline_shards::contract::{ConnectionId, Core, Effect, Effects, Event, Now, ShardId};

@@ -2,15 +2,12 @@
 //! sent SIGINT twice.
 //! Claim: one ready line, then exit code 0 after a drain; a second signal exits at once.
 
-#[path = "support/child.rs"]
-mod child;
-#[path = "support/echo.rs"]
-mod echo;
-
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ExitCode};
 use std::time::{Duration, Instant};
 
+use crate::child;
+use crate::echo;
 use rustix::process::{Pid, Signal, kill_process};
 use trunkline_engine::run;
 use trunkline_shards::contract::{Core, Effects, Event, Now};
@@ -48,7 +45,7 @@ fn stays() {
 
 /// Starts it and reads up to its ready line; the address in it.
 fn ready(name: &str) -> (Child, BufReader<std::process::ChildStdout>, std::net::SocketAddr) {
-    let mut process = child::child(name).spawn().unwrap();
+    let mut process = child::child(&format!("signals_drain_and_exit::{name}")).spawn().unwrap();
     let mut lines = BufReader::new(process.stdout.take().unwrap());
     // The test harness prints lines of its own.
     let ready = lines.by_ref().lines().map(Result::unwrap).find(|line| line.contains("trunkline is ready"));

@@ -3,14 +3,12 @@
 //! event against the slot's present user.
 //! Claim: no event is about a former user, no slot is lost, no descriptor of the process leaks.
 
-#[path = "support/echo.rs"]
-mod echo;
-
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
+use crate::{child, echo};
 use trunkline_engine::Config;
 
 const CONNECTIONS: u64 = 50_000;
@@ -64,6 +62,14 @@ fn live_and_die(address: SocketAddr, way: u64) {
 
 #[test]
 fn slots_are_never_reused_too_early() {
+    child::run_alone("slots_are_never_reused_too_early::connections_come_and_go");
+}
+
+#[test]
+fn connections_come_and_go() {
+    if !child::is_child() {
+        return;
+    }
     let config = Config { shards: 1, ring_connections: 8, listen: "0.0.0.0:0".into(), ..echo::config() };
     let (server, seen) = echo::start(&config);
     let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();

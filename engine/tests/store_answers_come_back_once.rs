@@ -2,13 +2,11 @@
 //! their limits allow.
 //! Claim: each ticket is answered exactly once, to the shard that asked, and a read sees what was durable before it.
 
-#[path = "support/echo.rs"]
-mod echo;
-
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
+use crate::echo;
 use trunkline_engine::{Server, ShardSetup};
 use trunkline_shards::contract::{Core, Effect, Effects, Event, Now, Ticket};
 use trunkline_shards::store::{Load, Loaded, Put, PutOutcome, StoreResult, UserKey, UserRow};

@@ -1,11 +1,8 @@
 //! What was written is there after a clean close, with the numbers going on, and a store in use is opened by nobody else.
 
-use rows::*;
+use crate::rows::*;
 use trunkline_shards::store::PutOutcome;
 use trunkline_storage::{EmbeddedLog, Log, OpenError, Options, embedded};
-
-#[path = "contract_suite/rows.rs"]
-mod rows;
 
 fn open(path: &std::path::Path) -> (Store, [u8; 16]) {
     let (log, index) = embedded::open(path, Options::default()).unwrap_or_else(|error| panic!("{error}"));

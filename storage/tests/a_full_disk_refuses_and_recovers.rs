@@ -4,15 +4,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rows::*;
-use tmpfs::Tmpfs;
+use crate::rows::*;
+use crate::tmpfs::Tmpfs;
 use trunkline_shards::store::{Row, StoreFault, StoreResult};
 use trunkline_storage::{Options, embedded};
-
-#[path = "contract_suite/rows.rs"]
-mod rows;
-#[path = "rig/tmpfs.rs"]
-mod tmpfs;
 
 const MIB: u64 = 1024 * 1024;
 const FULL: [StoreResult; 1] = [StoreResult::Appended(Err(StoreFault::Full))];

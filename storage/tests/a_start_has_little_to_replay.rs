@@ -4,13 +4,9 @@
 use std::fs;
 use std::path::Path;
 
-use rows::*;
+use crate::folder;
+use crate::rows::*;
 use trunkline_storage::{Options, embedded};
-
-#[path = "rig/folder.rs"]
-mod folder;
-#[path = "contract_suite/rows.rs"]
-mod rows;
 
 const BODY_BYTES: usize = 60_000;
 const MIB: u64 = 1024 * 1024;

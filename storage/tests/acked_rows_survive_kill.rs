@@ -7,14 +7,10 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use rows::*;
+use crate::folder;
+use crate::rows::*;
 use trunkline_shards::store::StoreResult;
 use trunkline_storage::{Options, Write, embedded};
-
-#[path = "rig/folder.rs"]
-mod folder;
-#[path = "contract_suite/rows.rs"]
-mod rows;
 
 const ROUNDS: u64 = 10;
 const CONVERSATIONS: u8 = 8;
@@ -91,7 +87,7 @@ fn acked_rows_survive_kill() {
     let mut acked = 0;
     for round in 0..ROUNDS {
         let mut child = Command::new(std::env::current_exe().expect("this binary"))
-            .args(["--exact", "appends_until_killed", "--nocapture"])
+            .args(["--exact", "acked_rows_survive_kill::appends_until_killed", "--nocapture"])
             .env("TRUNKLINE_TEST_STORE", &path)
             .stdout(Stdio::piped())
             .spawn()

@@ -6,14 +6,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
 
-use rows::*;
+use crate::folder;
+use crate::rows::*;
 use trunkline_storage::{OpenError, Options, embedded};
 use trunkline_wire::ids::UserId;
-
-#[path = "rig/folder.rs"]
-mod folder;
-#[path = "contract_suite/rows.rs"]
-mod rows;
 
 fn open(path: &Path) -> Result<Store, OpenError> {
     let (log, index) = embedded::open(path, Options::default())?;
@@ -56,7 +52,7 @@ fn damage_in_a_sealed_journal_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let (running, killed) = (folder.path().join("running"), folder.path().join("killed"));
     let child = Command::new(std::env::current_exe().expect("this binary"))
-        .args(["--exact", "writes_until_a_second_journal"])
+        .args(["--exact", "damage_in_a_sealed_journal_is_refused::writes_until_a_second_journal"])
         .env("TRUNKLINE_TEST_STORE", &running)
         .status();
     assert_eq!(child.expect("a child").signal(), Some(6), "it ends as if killed");

@@ -4,18 +4,15 @@
 
 use std::path::Path;
 
+use crate::folder;
+use crate::rows;
+use crate::rows::*;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
-use rows::*;
 use trunkline_shards::store::{ConversationKey, DeviceReceipt, ListRow, Load, Loaded, Member, Put, StoreFault};
 use trunkline_storage::{Index, Options, embedded};
 use trunkline_wire::ids::{DeviceId, UserId};
 use trunkline_wire::message::Role;
-
-#[path = "rig/folder.rs"]
-mod folder;
-#[path = "contract_suite/rows.rs"]
-mod rows;
 
 const USERS: u64 = 300;
 const CONVERSATIONS: u8 = 200;

@@ -6,18 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use folder::{flip, journals, used_bytes, zero};
+use crate::folder;
+use crate::folder::{flip, journals, used_bytes, zero};
+use crate::rows::*;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
-use rows::*;
 use trunkline_shards::store::{ConversationKey, Row, StoreResult};
 use trunkline_storage::{OpenError, Options, Write, embedded};
 use trunkline_wire::ids::UserId;
-
-#[path = "rig/folder.rs"]
-mod folder;
-#[path = "contract_suite/rows.rs"]
-mod rows;
 
 const CONVERSATIONS: u8 = 6;
 

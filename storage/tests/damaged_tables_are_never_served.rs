@@ -3,16 +3,12 @@
 
 use std::path::Path;
 
+use crate::folder;
+use crate::rows::*;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
-use rows::*;
 use trunkline_shards::store::{Load, Loaded, StoreFault};
 use trunkline_storage::{Index, Options, embedded};
-
-#[path = "rig/folder.rs"]
-mod folder;
-#[path = "contract_suite/rows.rs"]
-mod rows;
 
 const CONVERSATIONS: u8 = 8;
 const ROWS: u64 = 60;

@@ -4,16 +4,13 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use rows::*;
+use crate::rows::*;
 use trunkline_shards::contract::{ShardId, Ticket};
 use trunkline_shards::store::{Load, Loaded, StoreResult};
 use trunkline_storage::driver::{Mailbox, Request, run_index, run_log};
 use trunkline_storage::limits::GROUP_BYTES_MAX;
 use trunkline_storage::{Fatal, Index, Log, MemoryStore, Misuse, Write};
 use trunkline_wire::limits::BODY_BYTES_MAX;
-
-#[path = "contract_suite/rows.rs"]
-mod rows;
 
 /// Gives out its takes one by one.
 struct Queue<T> {

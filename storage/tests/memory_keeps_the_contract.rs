@@ -2,16 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::rows;
+use crate::contract_cases;
 use trunkline_storage::MemoryStore;
-
-#[path = "contract_suite/cases.rs"]
-mod cases;
-#[path = "contract_suite/index_cases.rs"]
-mod index_cases;
-#[path = "contract_suite/list_cases.rs"]
-mod list_cases;
-#[path = "contract_suite/rows.rs"]
-mod rows;
 
 fn open() -> rows::Store {
     let store = MemoryStore::new();

@@ -4,15 +4,12 @@
 //! WebSocket frame of a server or a client. Claim: encoding gives exactly these bytes, decoding them gives exactly this
 //! meaning, and no op is left out.
 
-#[path = "vectors_support/golden.rs"]
-mod golden;
-#[path = "vectors_support/meaning.rs"]
-mod meaning;
-
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::ops::ControlFlow;
 
+use crate::golden;
+use crate::meaning;
 use data_encoding::HEXLOWER;
 use trunkline_wire::ids::{ConversationId, DeviceId, MessageId, TenantId, UserId};
 use trunkline_wire::message::{

@@ -3,11 +3,9 @@
 //! Set-up: `vectors/ids.txt`, and values computed with Python's hashlib and xxhash. Claim: this code makes exactly
 //! these, and reads the text forms back.
 
-#[path = "vectors_support/golden.rs"]
-mod golden;
-
 use std::fmt::Write;
 
+use crate::golden;
 use trunkline_wire::handle::Handle;
 use trunkline_wire::ids::{ConversationId, HASH_SLOTS, HashSlot, TenantId, UserId};
 

@@ -3,11 +3,9 @@
 //! Set-up: `vectors/tokens.txt`, and one token computed with Python's hmac. Claim: this code signs exactly these and
 //! reads them back until they expire.
 
-#[path = "vectors_support/golden.rs"]
-mod golden;
-
 use std::fmt::Write;
 
+use crate::golden;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use trunkline_wire::ids::{DeviceId, TenantId, UserId};
 use trunkline_wire::token::{Claims, Scopes, TokenError, TokenKey, TokenKeys};

@@ -3,12 +3,9 @@
 //! Set-up: seeded streams in both roles, lawful, hostile and with changed bytes, in random segments; tungstenite reads
 //! the same bytes from memory. Claim: same events, same verdict, but for the differences that `agree` lists.
 
-#[path = "websocket_support/streams.rs"]
-mod streams;
-
 use std::io::{self, Read, Write};
 
-use streams::{Event, LIMITS, Peer, Random, RawFrame, mutate, receive};
+use crate::streams::{Event, LIMITS, Peer, Random, RawFrame, mutate, receive};
 use trunkline_wire::violation::Violation;
 use trunkline_wire::websocket::{FrameLimits, Role};
 use tungstenite::error::{Error, ProtocolError};

@@ -4,12 +4,9 @@
 //! or reading the same bytes. Claim: each law has its violation, tungstenite's two ends and ours open connections with
 //! each other, and a request taken here is taken there, but for the differences that `agree` lists.
 
-#[path = "websocket_support/streams.rs"]
-mod streams;
-
 use std::io::{self, Read, Write};
 
-use streams::{Random, mutate};
+use crate::streams::{Random, mutate};
 use trunkline_wire::violation::Violation;
 use trunkline_wire::websocket::{
     ClientHandshake, ClientRequest, HandshakeKey, HandshakeLimits, HandshakeProgress, Request, Response,

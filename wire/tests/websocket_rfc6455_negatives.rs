@@ -3,10 +3,7 @@
 //! Set-up: a table of streams that break one law each. Claim: the violation is the table's, in one piece and byte by
 //! byte; what came before is handed out, nothing after; and no violation about frames is missing from the table.
 
-#[path = "websocket_support/streams.rs"]
-mod streams;
-
-use streams::{Event, receive};
+use crate::streams::{Event, receive};
 use trunkline_wire::violation::Violation;
 use trunkline_wire::websocket::{FrameLimits, Opcode, Role, encode_frame, encode_header};
 

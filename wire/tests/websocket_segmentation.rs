@@ -3,10 +3,7 @@
 //! Set-up: seeded streams, lawful, hostile and with changed bytes, in both roles. Claim: one piece, bytes one by one,
 //! every single cut of a short stream and random cuts of any stream hand out the same.
 
-#[path = "websocket_support/streams.rs"]
-mod streams;
-
-use streams::{LIMITS, Peer, Random, mutate, receive};
+use crate::streams::{LIMITS, Peer, Random, mutate, receive};
 use trunkline_wire::websocket::{FrameLimits, Role};
 
 #[test]

@@ -2,12 +2,7 @@
 //! Claim: of each conversation it is told all behind what its device confirmed; where it confirmed nothing, all behind
 //! what was there when the device first came, as far as the program knows that.
 
-#![allow(dead_code, reason = "the line serves several tests")]
-
-#[path = "model/line.rs"]
-mod line;
-
-use line::{Asked, CHAT, Line, opened, row, seqs};
+use crate::line::{Asked, CHAT, Line, opened, row, seqs};
 use trunkline_client::core::Follow;
 use trunkline_wire::message::{Opened, Summary};
 

@@ -39,7 +39,7 @@ fn child() {
 /// A process, the file it owns, and what that held.
 fn start(folder: &Path, text: &str) -> (Child, String, String) {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["child", "--exact", "--nocapture"])
+        .args(["an_outbox_has_one_owner::child", "--exact", "--nocapture"])
         .env(FOLDER, folder)
         .env(TEXT, text)
         .stdout(Stdio::piped())

@@ -2,15 +2,8 @@
 //! leave events unread; history has them all.
 //! Claim: each is told once and in order, and what waits stays within its bounds.
 
-#![allow(dead_code, reason = "the line serves several tests")]
-
-#[path = "model/dice.rs"]
-mod dice;
-#[path = "model/line.rs"]
-mod line;
-
-use dice::Dice;
-use line::{Asked, CHAT, Line, seqs};
+use crate::dice::Dice;
+use crate::line::{Asked, CHAT, Line, seqs};
 use trunkline_client::core::{ClientEvent, Follow, State};
 use trunkline_client::limits::{EVENTS_WAITING_MAX, REORDER_MESSAGES_MAX};
 

@@ -2,12 +2,7 @@
 //! Claim: a user is told what lies between joining and leaving, and nothing of the rest is called lost; a group is made
 //! once, however often connections are lost.
 
-#![allow(dead_code, reason = "the line serves several tests")]
-
-#[path = "model/line.rs"]
-mod line;
-
-use line::{Asked, CHAT, Line, ME, change, membership, message, opened, row, seqs};
+use crate::line::{Asked, CHAT, Line, ME, change, membership, message, opened, row, seqs};
 use trunkline_client::core::{Change, ClientEvent, ContentKind, Follow, RequestError, SendError};
 use trunkline_wire::ids::UserId;
 use trunkline_wire::message::{ErrorCode, Message, Opened, Page, Summary};

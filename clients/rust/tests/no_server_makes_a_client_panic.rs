@@ -1,15 +1,9 @@
 //! Set-up: a server that answers and pushes anything: wrong kinds, impossible numbers, damaged bytes.
 //! Claim: the client neither panics nor spins; at worst it closes the connection and comes back later.
 
-#![allow(dead_code, reason = "the line serves several tests")]
-
-#[path = "model/dice.rs"]
-mod dice;
-#[path = "model/line.rs"]
-mod line;
-
-use dice::Dice;
-use line::{Asked, CHAT, Line, ME};
+use crate::dice::Dice;
+use crate::line;
+use crate::line::{Asked, CHAT, Line, ME};
 use trunkline_client::core::{Change, ClientEvent, Follow, Link, State};
 use trunkline_wire::ids::{ConversationId, DeviceId, UserId};
 use trunkline_wire::message::{Ack, Encoder, ErrorCode, Member, Message, Opened, Page, Summary, UserReceipt, Welcome};

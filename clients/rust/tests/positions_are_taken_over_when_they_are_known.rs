@@ -2,12 +2,8 @@
 //! Claim: a position is taken over from a list that was read to its end, or from an `Advanced` that begins no later and
 //! names nothing that is missing; else the client asks. What it stores it goes on from.
 
-#![allow(dead_code, reason = "the line serves several tests")]
-
-#[path = "model/line.rs"]
-mod line;
-
-use line::{Asked, CHAT, Line, ME, row, seqs};
+use crate::line;
+use crate::line::{Asked, CHAT, Line, ME, row, seqs};
 use trunkline_client::core::{ClientEvent, Follow, State};
 use trunkline_client::outbox::MemoryOutbox;
 use trunkline_wire::ids::ConversationId;

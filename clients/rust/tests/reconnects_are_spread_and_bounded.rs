@@ -2,12 +2,7 @@
 //! Claim: waits grow from 0.5 s to 60 s with full jitter; only after a stable session the first attempt is at once; what
 //! the server asks for is respected; a dead connection is noticed in time; a refused token waits for another one.
 
-#![allow(dead_code, reason = "the line serves several tests")]
-
-#[path = "model/line.rs"]
-mod line;
-
-use line::{Asked, CHAT, HEARTBEAT_MS, Line};
+use crate::line::{Asked, CHAT, HEARTBEAT_MS, Line};
 use trunkline_client::core::{ClientEvent, DisconnectReason, Follow, Link};
 use trunkline_client::limits::{BACKOFF_FIRST_MS, BACKOFF_MAX_MS, REQUEST_TIMEOUT_MS};
 use trunkline_wire::message::ErrorCode;

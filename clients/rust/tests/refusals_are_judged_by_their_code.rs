@@ -2,12 +2,8 @@
 //! Claim: each refusal has the effect that REL-5 gives it: retried as it is, renumbered, looked up, or failed visibly
 //! together with what stands behind it.
 
-#![allow(dead_code, reason = "the line serves several tests")]
-
-#[path = "model/line.rs"]
-mod line;
-
-use line::{Asked, CHAT, Line};
+use crate::line;
+use crate::line::{Asked, CHAT, Line};
 use trunkline_client::core::{ClientEvent, Follow, MessageId};
 use trunkline_wire::ids::{DeviceId, UserId};
 use trunkline_wire::message::{ErrorCode, Message, Page};

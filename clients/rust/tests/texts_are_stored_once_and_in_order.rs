@@ -9,21 +9,13 @@
 //!
 //! `SEED=n SEEDS=m` runs other seeds, `TRACE=1` prints what everybody is told.
 
-#[path = "model/dice.rs"]
-mod dice;
-#[path = "model/server.rs"]
-mod server;
-#[path = "model/tamper.rs"]
-mod tamper;
-#[path = "model/world.rs"]
-mod world;
-
 use std::collections::BTreeMap;
 
-use dice::Dice;
-use server::Fault;
-use tamper::Tamper;
-use world::{Plan, World};
+use crate::dice::Dice;
+use crate::server::Fault;
+use crate::tamper;
+use crate::tamper::Tamper;
+use crate::world::{Plan, World};
 
 const SEEDS: u64 = 2_500;
 

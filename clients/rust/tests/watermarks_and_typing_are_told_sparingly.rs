@@ -2,12 +2,7 @@
 //! Claim: marks are reported together, at most every half second, never lower, and again on the next connection; what
 //! others do is told when it is more than before; typing is told seldom and ends by itself.
 
-#![allow(dead_code, reason = "the line serves several tests")]
-
-#[path = "model/line.rs"]
-mod line;
-
-use line::{Asked, CHAT, Line, ME, row};
+use crate::line::{Asked, CHAT, Line, ME, row};
 use trunkline_client::core::{ClientEvent, Follow, UserReceipt};
 use trunkline_client::limits::REPORT_EVERY_MS;
 use trunkline_wire::ids::{ConversationId, UserId};

@@ -14,6 +14,13 @@ pub fn child(name: &str) -> Command {
     command
 }
 
+/// Runs the test `name` alone in a process, and fails as it does: for what counts all that a process has or does.
+pub fn run_alone(name: &str) {
+    let output = child(name).output().unwrap();
+    let said = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}{}", said.0, said.1);
+}
+
 /// Whether this process was started by [`child`].
 pub fn is_child() -> bool {
     std::env::var_os(CHILD).is_some()
