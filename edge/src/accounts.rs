@@ -3,7 +3,7 @@
 use std::fmt;
 
 use trunkline_shards::contract::{AdminAnswer, AdminRequest, ShardId};
-use trunkline_shards::store::UserRow;
+use trunkline_shards::store::{Revocation, UserKey, UserRow};
 use trunkline_wire::handle::{Handle, HandleError};
 use trunkline_wire::ids::{DeviceId, HashSlot, TenantId, UserId};
 use trunkline_wire::message::ErrorCode;
@@ -127,7 +127,7 @@ impl<S: Shards + ?Sized> Accounts<'_, S> {
     /// # Errors
     /// See [`AccountError`].
     pub fn add(&self, name: &str, ttl_s: Option<u64>) -> Result<Issued, AccountError> {
-        let (handle, ttl_s) = check(name, ttl_s)?;
+        let (handle, ttl_s) = (Handle::parse(name).map_err(AccountError::Handle)?, check_ttl(ttl_s)?);
         // The claim decides; asking first only saves the account's row of a name that is taken.
         if self.find(&handle)?.is_some() {
             return Err(AccountError::Taken(handle));
@@ -173,17 +173,48 @@ impl<S: Shards + ?Sized> Accounts<'_, S> {
         }
     }
 
+    /// Makes the tokens of a user's device worthless, or of all devices: those that are issued up to now, the last of which
+    /// ends at `until_s`. The number of a device is never given again, so of one device it is all there will ever be.
+    pub(crate) fn revoke(&self, user: UserId, device: Option<DeviceId>, until_s: u64) -> Result<(), AccountError> {
+        let key = UserKey { tenant: TENANT, user };
+        let issued_to_s = if device.is_some() { u64::MAX } else { self.now_s };
+        let revocation = Revocation { until_s, key, device, issued_to_s };
+        match self.ask(self.home(user), &AdminRequest::Revoke(revocation))? {
+            AdminAnswer::Revoked => Ok(()),
+            answer => unreachable!("no answer to Revoke: {answer:?}"),
+        }
+    }
+
+    /// Whether a token with these claims is worth nothing.
+    pub(crate) fn is_revoked(&self, claims: &Claims) -> Result<bool, AccountError> {
+        let key = UserKey { tenant: claims.tenant, user: claims.user };
+        let request = AdminRequest::IsRevoked { key, device: claims.device, issued_s: claims.issued_s };
+        match self.ask(self.home(claims.user), &request)? {
+            AdminAnswer::IsRevoked(is_revoked) => Ok(is_revoked),
+            answer => unreachable!("no answer to IsRevoked: {answer:?}"),
+        }
+    }
+
     /// Makes another device of a user and a token for it.
     ///
     /// # Errors
     /// See [`AccountError`].
     pub fn token(&self, name: &str, ttl_s: Option<u64>) -> Result<Issued, AccountError> {
-        let (handle, ttl_s) = check(name, ttl_s)?;
-        let Some(user) = self.find(&handle)? else { return Err(AccountError::Unknown(handle)) };
+        let ttl_s = check_ttl(ttl_s)?;
+        let (handle, user) = self.known(name)?;
         match self.ask(self.home(user), &AdminRequest::CreateDevice { tenant: TENANT, user })? {
             AdminAnswer::DeviceCreated(device) => Ok(self.issue(handle, user, device, ttl_s)),
             AdminAnswer::UnknownUser => Err(AccountError::Unknown(handle)),
             answer => unreachable!("no answer to CreateDevice: {answer:?}"),
+        }
+    }
+
+    /// The user with this name.
+    pub(crate) fn known(&self, name: &str) -> Result<(Handle, UserId), AccountError> {
+        let handle = Handle::parse(name).map_err(AccountError::Handle)?;
+        match self.find(&handle)? {
+            Some(user) => Ok((handle, user)),
+            None => Err(AccountError::Unknown(handle)),
         }
     }
 
@@ -218,10 +249,9 @@ impl<S: Shards + ?Sized> Accounts<'_, S> {
     }
 }
 
-fn check(name: &str, ttl_s: Option<u64>) -> Result<(Handle, u64), AccountError> {
-    let handle = Handle::parse(name).map_err(AccountError::Handle)?;
+fn check_ttl(ttl_s: Option<u64>) -> Result<u64, AccountError> {
     let ttl_s = ttl_s.unwrap_or(TOKEN_TTL_DEFAULT_S);
-    if (1..=TOKEN_TTL_MAX_S).contains(&ttl_s) { Ok((handle, ttl_s)) } else { Err(AccountError::Ttl(ttl_s)) }
+    if (1..=TOKEN_TTL_MAX_S).contains(&ttl_s) { Ok(ttl_s) } else { Err(AccountError::Ttl(ttl_s)) }
 }
 
 fn random_user() -> Result<UserId, AccountError> {

@@ -3,20 +3,20 @@
 
 mod account;
 mod attempts;
+mod changes;
 mod error;
 mod passwords;
 mod refresh;
 
 use std::net::IpAddr;
 
-use trunkline_shards::store::UserRow;
 use trunkline_wire::handle::Handle;
 use trunkline_wire::ids::{DeviceId, UserId};
 use trunkline_wire::token::{Claims, Scopes, TokenKeys};
 
 use crate::accounts::{Accounts, TENANT};
 use crate::ask::Shards;
-use crate::limits::{CHANGE_ATTEMPTS_MAX, DEVICE_NAME_BYTES_MAX, DEVICES_MAX};
+use crate::limits::{DEVICE_NAME_BYTES_MAX, DEVICES_MAX};
 
 use account::{Account, Device};
 use attempts::Attempts;
@@ -132,7 +132,7 @@ impl<S: Shards> SignIn<S> {
             return Err(SignInError::Taken);
         }
         let (secret, family) = Family::begin(now_s, random_secret()?);
-        let device = Device { name, since_s: now_s, family };
+        let device = Device { name, since_s: now_s, access_to_s: self.access_to_s(now_s), family };
         let password = Some(self.passwords.hash(typed.password)?);
         // The first device of a user has the number 1.
         let account = Account { password, devices: [(1, device)].into() };
@@ -154,20 +154,21 @@ impl<S: Shards> SignIn<S> {
             None => None,
         };
         let found = match user {
-            Some(user) => Some((user, self.read(now_s, user)?.ok_or(SignInError::Wrong)?)),
+            Some(user) => Some((user, self.accounts(now_s).open(user)?.ok_or(SignInError::Wrong)?)),
             None => None,
         };
         let kept = found.as_ref().and_then(|(_, (_, account))| account.password.as_deref());
         let is_right = self.passwords.is_right(typed.password, kept);
         let Some((user, (row, _))) = found.filter(|_| is_right) else { return Err(SignInError::Wrong) };
         let (secret, family) = Family::begin(now_s, random_secret()?);
-        let device = self.change(now_s, user, true, |account, device| {
+        let device = self.accounts(now_s).change(user, true, |account, device| {
             account.forget_silent(now_s, self.policy.refresh_ttl_s);
             if account.devices.len() >= DEVICES_MAX {
                 return Err(SignInError::TooManyDevices);
             }
-            let device_of = Device { name: name.clone(), since_s: now_s, family: family.clone() };
-            account.devices.insert(device.0, device_of);
+            let access_to_s = self.access_to_s(now_s);
+            let new = Device { name: name.clone(), since_s: now_s, access_to_s, family: family.clone() };
+            account.devices.insert(device.0, new);
             Ok(())
         })?;
         Ok(self.signed_in(now_s, &row.handle, RefreshToken { user, device, secret }))
@@ -181,42 +182,48 @@ impl<S: Shards> SignIn<S> {
         let used = RefreshToken::parse(token).ok_or(SignInError::TokenInvalid)?;
         let secret = random_secret()?;
         let mut is_copied = false;
-        self.change(now_s, used.user, false, |account, _| {
+        self.accounts(now_s).change(used.user, false, |account, _| {
             let device = account.devices.get_mut(&used.device.0).ok_or(SignInError::TokenInvalid)?;
             match device.family.standing_of(&used.secret, now_s, self.policy.refresh_ttl_s) {
-                Standing::Good => device.family.renew(&used.secret, now_s, &secret),
-                Standing::Unknown => return Err(SignInError::TokenInvalid),
-                Standing::Copied => {
-                    is_copied = true;
-                    account.devices.remove(&used.device.0);
+                Standing::Good => {
+                    device.family.renew(&used.secret, now_s, &secret);
+                    device.access_to_s = device.access_to_s.max(self.access_to_s(now_s));
                 }
+                Standing::Unknown => return Err(SignInError::TokenInvalid),
+                Standing::Copied => is_copied = true,
             }
             Ok(())
         })?;
         if is_copied {
+            self.accounts(now_s).sign_out(used.user, Some(used.device))?;
             return Err(SignInError::TokenCopied);
         }
-        let (row, _) = self.read(now_s, used.user)?.ok_or(SignInError::TokenInvalid)?;
+        let (row, _) = self.accounts(now_s).open(used.user)?.ok_or(SignInError::TokenInvalid)?;
         Ok(self.signed_in(now_s, &row.handle, RefreshToken { secret, ..used }))
     }
 
-    /// Ends a device's family: its refresh tokens are worth nothing any more. Access tokens live until they expire.
+    /// Signs a device out: its tokens are worth nothing any more, and its sessions end.
     ///
     /// # Errors
     /// See [`SignInError`].
     pub fn sign_out(&self, now_s: u64, token: &str) -> Result<(), SignInError> {
         let used = RefreshToken::parse(token).ok_or(SignInError::TokenInvalid)?;
-        self.change(now_s, used.user, false, |account, _| {
-            let device = account.devices.get(&used.device.0).ok_or(SignInError::TokenInvalid)?;
-            match device.family.standing_of(&used.secret, now_s, self.policy.refresh_ttl_s) {
-                Standing::Unknown => Err(SignInError::TokenInvalid),
-                Standing::Good | Standing::Copied => {
-                    account.devices.remove(&used.device.0);
-                    Ok(())
-                }
-            }
-        })?;
-        Ok(())
+        let (_, account) = self.accounts(now_s).open(used.user)?.ok_or(SignInError::TokenInvalid)?;
+        let device = account.devices.get(&used.device.0).ok_or(SignInError::TokenInvalid)?;
+        match device.family.standing_of(&used.secret, now_s, self.policy.refresh_ttl_s) {
+            Standing::Unknown => Err(SignInError::TokenInvalid),
+            Standing::Good | Standing::Copied => self.accounts(now_s).sign_out(used.user, Some(used.device)),
+        }
+    }
+
+    /// Whose access token this is; it is none of a device that was signed out.
+    ///
+    /// # Errors
+    /// See [`SignInError`].
+    pub fn authenticate(&self, now_s: u64, access_token: &str) -> Result<Claims, SignInError> {
+        let claims = self.keys.verify(access_token, now_s).map_err(|_| SignInError::TokenInvalid)?;
+        let worthless = !claims.scopes.contains(Scopes::USER) || self.accounts(now_s).is_revoked(&claims)?;
+        if worthless { Err(SignInError::TokenInvalid) } else { Ok(claims) }
     }
 
     /// The devices that a user has signed in, whoever asks with one of its access tokens.
@@ -224,8 +231,8 @@ impl<S: Shards> SignIn<S> {
     /// # Errors
     /// See [`SignInError`].
     pub fn devices(&self, now_s: u64, access_token: &str) -> Result<Vec<DeviceInfo>, SignInError> {
-        let claims = self.keys.verify(access_token, now_s).map_err(|_| SignInError::TokenInvalid)?;
-        let (_, mut account) = self.read(now_s, claims.user)?.ok_or(SignInError::TokenInvalid)?;
+        let claims = self.authenticate(now_s, access_token)?;
+        let (_, mut account) = self.accounts(now_s).open(claims.user)?.ok_or(SignInError::TokenInvalid)?;
         account.forget_silent(now_s, self.policy.refresh_ttl_s);
         let info = |(number, device): (u32, Device)| DeviceInfo {
             device: DeviceId(number),
@@ -236,39 +243,49 @@ impl<S: Shards> SignIn<S> {
         Ok(account.devices.into_iter().map(info).collect())
     }
 
+    /// Calls a device of the user something else.
+    ///
+    /// # Errors
+    /// See [`SignInError`].
+    pub fn rename_device(
+        &self,
+        now_s: u64,
+        access_token: &str,
+        device: DeviceId,
+        name: &str,
+    ) -> Result<(), SignInError> {
+        let claims = self.authenticate(now_s, access_token)?;
+        let name = device_name(name)?;
+        self.accounts(now_s).change(claims.user, false, |account, _| {
+            let device = account.devices.get_mut(&device.0).ok_or(SignInError::UnknownDevice)?;
+            device.name.clone_from(&name);
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    /// Signs another device of the user out, or this one. One with a token by an operator is not among those that have
+    /// signed in, and is signed out all the same. To do it again is harmless.
+    ///
+    /// # Errors
+    /// See [`SignInError`].
+    pub fn revoke_device(&self, now_s: u64, access_token: &str, device: DeviceId) -> Result<(), SignInError> {
+        let claims = self.authenticate(now_s, access_token)?;
+        self.accounts(now_s).sign_out(claims.user, Some(device))
+    }
+
+    /// When an access token that is issued now ends.
+    fn access_to_s(&self, now_s: u64) -> u64 {
+        now_s.saturating_add(self.policy.access_ttl_s)
+    }
+
     fn accounts(&self, now_s: u64) -> Accounts<'_, S> {
         Accounts { shards: &self.shards, keys: &self.keys, now_s }
     }
 
-    fn read(&self, now_s: u64, user: UserId) -> Result<Option<(UserRow, Account)>, SignInError> {
-        let Some(row) = self.accounts(now_s).read(user)? else { return Ok(None) };
-        let account = Account::decode(&row.account).map_err(|error| SignInError::Damaged(user, error.to_string()))?;
-        Ok(Some((row, account)))
-    }
-
-    /// Changes an account, again and again while others change it too. `change` is told the device's number, which is a new
-    /// one where `adds_device`; what it refuses is not written.
-    fn change(
-        &self,
-        now_s: u64,
-        user: UserId,
-        adds_device: bool,
-        mut change: impl FnMut(&mut Account, DeviceId) -> Result<(), SignInError>,
-    ) -> Result<DeviceId, SignInError> {
-        for _ in 0..CHANGE_ATTEMPTS_MAX {
-            let (row, mut account) = self.read(now_s, user)?.ok_or(SignInError::TokenInvalid)?;
-            let device = DeviceId(row.devices + u32::from(adds_device));
-            change(&mut account, device)?;
-            if let Some(device) = self.accounts(now_s).write(user, row.version, account.encode(), adds_device)? {
-                return Ok(device);
-            }
-        }
-        Err(SignInError::Busy)
-    }
-
     fn signed_in(&self, now_s: u64, handle: &str, refresh: RefreshToken) -> SignedIn {
         let RefreshToken { user, device, .. } = refresh;
-        let expires_s = now_s.saturating_add(self.policy.access_ttl_s);
+        let expires_s = self.access_to_s(now_s);
         let claims = Claims { tenant: TENANT, user, device, scopes: Scopes::USER, issued_s: now_s, expires_s };
         SignedIn {
             handle: handle.to_owned(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use trunkline_shards::contract::{AdminAnswer, AdminRequest, ShardId};
 use trunkline_shards::counters::Counters;
-use trunkline_shards::store::UserRow;
+use trunkline_shards::store::{Revocation, UserRow};
 use trunkline_wire::ids::{DeviceId, HashSlot, TenantId, UserId};
 use trunkline_wire::token::{TokenKey, TokenKeys};
 
@@ -22,6 +22,7 @@ pub(crate) struct TestShards {
 struct State {
     handles: HashMap<String, UserId>,
     users: HashMap<UserId, UserRow>,
+    revocations: Vec<Revocation>,
     next: VecDeque<Result<AdminAnswer, AskError>>,
 }
 
@@ -37,6 +38,10 @@ impl TestShards {
 
     pub fn answer_next(&self, answer: Result<AdminAnswer, AskError>) {
         self.state().next.push_back(answer);
+    }
+
+    pub fn revocations(&self) -> Vec<Revocation> {
+        self.state().revocations.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -89,6 +94,18 @@ impl Shards for TestShards {
                 (row.version, row.account) = (version + 1, account);
                 row.devices += u32::from(adds_device);
                 AdminAnswer::AccountWritten(DeviceId(row.devices))
+            }
+            AdminRequest::Revoke(revocation) => {
+                assert_home(revocation.key.tenant, revocation.key.user);
+                state.revocations.push(revocation);
+                AdminAnswer::Revoked
+            }
+            AdminRequest::IsRevoked { key, device, issued_s } => {
+                assert_home(key.tenant, key.user);
+                AdminAnswer::IsRevoked(state.revocations.iter().any(|revocation| {
+                    let is_of = revocation.device.is_none_or(|revoked| revoked == device);
+                    revocation.key == key && is_of && issued_s <= revocation.issued_to_s
+                }))
             }
             AdminRequest::Counters => {
                 AdminAnswer::Counters(Box::new(Counters { messages_stored: 10, ..Counters::default() }))

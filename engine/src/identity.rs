@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde::de::DeserializeOwned;
 use trunkline_cli::{Failure, identity, time};
-use trunkline_edge::accounts::Accounts;
-use trunkline_edge::admin::{Admin, AdminClient, AdminSocket, Facts, Refusal, Request, Token, now_s};
+use trunkline_edge::admin::{Admin, AdminClient, AdminSocket, Facts, Refusal, Request, Revoked, Token, answer_at_rest};
 use trunkline_edge::http::{HttpError, HttpPort, Watch};
 use trunkline_edge::public::{self, Arrivals, Door, Public};
 use trunkline_edge::sign_in::SignIn;
@@ -50,9 +50,9 @@ pub fn serve(config: &Config) -> ExitCode {
     let make_core = move |setup: ShardSetup| {
         let room = LaneRoom { pushes: setup.room.pushes, answers: setup.room.answers };
         let now = trunkline_engine::clock::now();
-        let ShardSetup { shard, shards, limits, seed, incarnation, hands_over, .. } = setup;
+        let ShardSetup { shard, shards, limits, seed, incarnation, revocations, hands_over, .. } = setup;
         let keys = keys_of_shards.clone();
-        Shard::new(ShardConfig { shard, shards, keys, limits, room, seed, incarnation, hands_over, now })
+        Shard::new(ShardConfig { shard, shards, keys, limits, room, seed, incarnation, revocations, hands_over, now })
     };
     let (porch, arrivals) = public::porch();
     let guests = GuestDoor::new(move |Guest { socket, bytes }| porch.receive(public::Guest { socket, bytes }));
@@ -136,6 +136,17 @@ pub fn user_token(data: &Path, name: String, ttl_s: Option<u64>) -> Result<(), F
     issue(data, &Request::UserToken { name, ttl_s })
 }
 
+/// `user revoke`: signs a device of a user out, or all of them.
+///
+/// # Errors
+/// As [`user_add`].
+pub fn user_revoke(data: &Path, name: String, device: Option<u32>) -> Result<(), Failure> {
+    let Revoked { handle, user, device } = ask(data, &Request::UserRevoke { name, device })?;
+    let devices = device.map_or_else(|| "all devices".to_owned(), |device| format!("device {device}"));
+    eprintln!("trunkline: {devices} of {handle} (user {user}) signed out");
+    Ok(())
+}
+
 /// `stats`: prints the counters.
 ///
 /// # Errors
@@ -151,8 +162,7 @@ pub fn stats(data: &Path) -> Result<(), Failure> {
 }
 
 fn issue(data: &Path, request: &Request) -> Result<(), Failure> {
-    let token = ask(data, request)?;
-    let Token { handle, user, device, expires_s, token } = token;
+    let Token { handle, user, device, expires_s, token } = ask(data, request)?;
     let until = time::day_and_time(expires_s);
     eprintln!("trunkline: {handle} is user {user}; the token of device {device} lasts until {until}");
     match identity::keep_token(&handle, &token) {
@@ -164,7 +174,7 @@ fn issue(data: &Path, request: &Request) -> Result<(), Failure> {
 }
 
 /// Asks the server that runs with the folder, or does it in the folder where none runs.
-fn ask(data: &Path, request: &Request) -> Result<Token, Failure> {
+fn ask<T: DeserializeOwned>(data: &Path, request: &Request) -> Result<T, Failure> {
     let give_up_at = Instant::now() + FOLDER_HELD_MAX;
     loop {
         let socket = AdminClient::connect(data).map_err(|error| Failure::new("admin_socket", error.to_string()))?;
@@ -175,13 +185,7 @@ fn ask(data: &Path, request: &Request) -> Result<Token, Failure> {
         match Offline::open(data, keys.clone()) {
             Ok(offline) => {
                 eprintln!("trunkline: no server runs with {}, opening the folder", data.display());
-                let accounts = Accounts { shards: &offline, keys: &keys, now_s: now_s() };
-                let issued = match request {
-                    Request::UserAdd { name, ttl_s } => accounts.add(name, *ttl_s),
-                    Request::UserToken { name, ttl_s } => accounts.token(name, *ttl_s),
-                    Request::Counters | Request::Status => unreachable!("a folder counts nothing"),
-                };
-                return issued.map(Token::from).map_err(|error| failure(error.into()));
+                return answer_at_rest(&offline, &keys, request).map_err(failure);
             }
             Err(OpenError::Locked { .. }) if Instant::now() < give_up_at => thread::sleep(FOLDER_AGAIN),
             Err(OpenError::Locked { path }) => {

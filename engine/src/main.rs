@@ -91,6 +91,8 @@ enum UserCommand {
     Add(UserArgs),
     /// Make another device of a user, and print its token.
     Token(UserArgs),
+    /// Sign a device of a user out, or all of them.
+    Revoke(RevokeArgs),
 }
 
 #[derive(Debug, Args)]
@@ -100,6 +102,16 @@ struct UserArgs {
     /// How long the token lasts: 1s to 10 years [default: 30d]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     ttl: Option<Duration>,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+#[derive(Debug, Args)]
+struct RevokeArgs {
+    /// The handle
+    name: String,
+    /// Which device [default: all]
+    device: Option<u32>,
     #[command(flatten)]
     data: DataArgs,
 }
@@ -151,6 +163,9 @@ fn main() -> ExitCode {
         }
         Command::User(UserCommand::Add(args)) => finish(user(args, identity::user_add)),
         Command::User(UserCommand::Token(args)) => finish(user(args, identity::user_token)),
+        Command::User(UserCommand::Revoke(RevokeArgs { name, device, data })) => {
+            finish(data.folder().and_then(|data| identity::user_revoke(&data, name, device)))
+        }
         Command::Stats(data) => finish(data.folder().and_then(|data| identity::stats(&data))),
         Command::Top(TopArgs { once, data }) => finish(data.folder().and_then(|data| top::run(&data, once))),
         Command::Client(command) => trunkline_cli::run(command),

@@ -52,7 +52,9 @@ impl Accounts {
                 let key = UserKey { tenant, user };
                 self.read_to_change(turn, ticket, key, AccountStep::ReadUser(key));
             }
-            AdminRequest::Counters => unreachable!("answered by the shard itself"),
+            AdminRequest::Counters | AdminRequest::Revoke(_) | AdminRequest::IsRevoked { .. } => {
+                unreachable!("answered by the shard itself, or by the home of the user")
+            }
         }
     }
 
@@ -168,6 +170,7 @@ pub(crate) fn answer(turn: &mut Turn<'_>, ticket: Ticket, answer: AdminAnswer) {
 #[cfg(test)]
 mod tests {
     use alloc::collections::{BTreeMap, VecDeque};
+    use alloc::sync::Arc;
     use alloc::vec;
     use alloc::vec::Vec;
 
@@ -202,6 +205,7 @@ mod tests {
                 room,
                 seed: [0; 32],
                 incarnation: 1,
+                revocations: Arc::from([]),
                 hands_over: false,
                 now,
             });

@@ -10,7 +10,7 @@ use crate::entry::HomeRequest;
 use crate::limits::Limits;
 use crate::router::Reply;
 use crate::slab::Slab;
-use crate::store::{Append, ConversationKey, Load, Put, UserKey};
+use crate::store::{Append, ConversationKey, Load, Put, Revocation, UserKey};
 use crate::users::SyncAsked;
 
 /// What an answer of the store is for.
@@ -50,6 +50,8 @@ pub(crate) enum Purpose {
     List(u32),
     /// A device's position.
     Position(Reply, u32),
+    /// An administrator revokes tokens.
+    Revocation(Ticket, Revocation),
     /// An administrator's request.
     Account(Ticket, AccountStep),
 }
@@ -140,6 +142,7 @@ impl Desk {
             | Purpose::Ceiling(..)
             | Purpose::List(_)
             | Purpose::Position(..)
+            | Purpose::Revocation(..)
             | Purpose::Account(
                 _,
                 AccountStep::WriteUser { .. }

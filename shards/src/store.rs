@@ -7,6 +7,7 @@
 //! names several users or conversations may be half done when its answer is not `Ok`: a core that needs an order waits.
 
 mod account;
+mod device;
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -16,6 +17,7 @@ use alloc::vec::Vec;
 use trunkline_wire::ids::{ConversationId, DeviceId, Lsn, MessageId, TenantId, UserId};
 
 pub use account::{ACCOUNT_BYTES_MAX, UserRow};
+pub use device::{DeviceHigh, DeviceReceipt, Revocation};
 
 /// A conversation of a tenant.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -103,19 +105,6 @@ pub struct Append {
     pub rows: Vec<Row>,
 }
 
-/// How far one device has come in a conversation.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct DeviceHigh {
-    /// The user.
-    pub user: UserId,
-    /// The user's device.
-    pub device: DeviceId,
-    /// Highest `client_seq` in the log.
-    pub high: u64,
-    /// The message that has it.
-    pub message_id: MessageId,
-}
-
 /// A user's place among the members of a conversation. The user sees the messages of `joined_seq..=left_seq`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Member {
@@ -127,19 +116,6 @@ pub struct Member {
     pub joined_seq: u64,
     /// The seq that ended that; [`u64::MAX`]: none has.
     pub left_seq: u64,
-}
-
-/// How far a device is in a conversation; never goes down.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct DeviceReceipt {
-    /// Whose.
-    pub user: UserId,
-    /// The user's device.
-    pub device: DeviceId,
-    /// The device has everything up to here.
-    pub delivered_seq: u64,
-    /// The user has read everything up to here, on this device.
-    pub read_seq: u64,
 }
 
 /// What a list says of a conversation beside numbers.
@@ -255,6 +231,13 @@ pub enum Put {
         /// The position.
         position: u64,
     },
+    /// Remembers a revocation, and forgets some of those that have had their time.
+    Revoke {
+        /// What to remember.
+        revocation: Revocation,
+        /// The time now, in seconds since 1970.
+        now_s: u64,
+    },
 }
 
 /// A read.
@@ -354,6 +337,13 @@ pub enum Load {
         /// Most of them.
         marks_max: u32,
     },
+    /// Revocations in order of their ends, from behind `after`.
+    Revocations {
+        /// Begin behind this one.
+        after: Option<Revocation>,
+        /// Most of them.
+        revocations_max: u32,
+    },
 }
 
 /// A conversation as its home takes it up.
@@ -416,6 +406,8 @@ pub enum Loaded {
     ListRow(Option<Box<ListRow>>),
     /// [`Load::Marks`], and whether there are more behind them.
     Marks(Vec<ConversationKey>, bool),
+    /// [`Load::Revocations`], and whether there are more behind them.
+    Revocations(Vec<Revocation>, bool),
 }
 
 /// What became of a write to the index.

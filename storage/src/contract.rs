@@ -37,7 +37,8 @@ fn rows_cost_bytes(put: &Put) -> usize {
         | Put::ClaimHandle { .. }
         | Put::Unmark { .. }
         | Put::Ceiling { .. }
-        | Put::Position { .. } => 0,
+        | Put::Position { .. }
+        | Put::Revoke { .. } => 0,
     }
 }
 

@@ -1,11 +1,12 @@
 //! A store in memory: every promise but durability.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use trunkline_shards::store::{
-    ConversationKey, ConversationMeta, DeviceReceipt, ListRow, Load, Loaded, Row, StoreFault, StoreResult, UserKey,
-    UserRow,
+    ConversationKey, ConversationMeta, DeviceReceipt, ListRow, Load, Loaded, Revocation, Row, StoreFault, StoreResult,
+    UserKey, UserRow,
 };
 use trunkline_wire::ids::{ConversationId, DeviceId, TenantId, UserId};
 
@@ -35,6 +36,8 @@ pub(crate) struct Tables {
     positions: BTreeMap<(UserKey, DeviceId), u64>,
     users: BTreeMap<UserKey, UserRow>,
     handles: BTreeMap<(TenantId, String), UserId>,
+    /// Whose they are, with the time of issue.
+    revocations: BTreeMap<(u64, UserKey, Option<DeviceId>), u64>,
 }
 
 impl MemoryStore {
@@ -108,6 +111,12 @@ impl Tables {
             }
             Change::Position(key, device, position) => {
                 self.positions.insert((key, device), position);
+            }
+            Change::Revocation(Revocation { until_s, key, device, issued_to_s }) => {
+                self.revocations.insert((until_s, key, device), issued_to_s);
+            }
+            Change::Outlived(Revocation { until_s, key, device, .. }) => {
+                self.revocations.remove(&(until_s, key, device));
             }
         }
     }
@@ -211,5 +220,11 @@ impl Reads for Tables {
 
     fn position(&self, key: UserKey, device: DeviceId) -> Result<Option<u64>, StoreFault> {
         Ok(self.positions.get(&(key, device)).copied())
+    }
+
+    fn revocations(&self, after: Option<Revocation>) -> impl Iterator<Item = Result<Revocation, StoreFault>> {
+        let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded((after.until_s, after.key, after.device)));
+        let range = self.revocations.range((from, Bound::Unbounded));
+        range.map(|(&(until_s, key, device), &issued_to_s)| Ok(Revocation { until_s, key, device, issued_to_s }))
     }
 }

@@ -3,8 +3,8 @@
 use std::cell::Cell;
 
 use trunkline_shards::store::{
-    About, Append, ConversationKey, ConversationMeta, DeviceReceipt, ListChange, ListRow, Load, Loaded, Put, Row,
-    StoreFault, StoreResult, UserKey, UserRow,
+    About, Append, ConversationKey, ConversationMeta, DeviceReceipt, ListChange, ListRow, Load, Loaded, Put,
+    Revocation, Row, StoreFault, StoreResult, UserKey, UserRow,
 };
 use trunkline_wire::ids::{ConversationId, DeviceId, Lsn, MessageId, TenantId, UserId};
 
@@ -107,6 +107,10 @@ impl Reads for Counted<'_> {
 
     fn position(&self, key: UserKey, device: DeviceId) -> Read<Option<u64>> {
         self.value(self.tables.position(key, device))
+    }
+
+    fn revocations(&self, after: Option<Revocation>) -> impl Iterator<Item = Read<Revocation>> {
+        self.items(self.tables.revocations(after))
     }
 }
 

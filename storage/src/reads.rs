@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use trunkline_shards::members::Members;
 use trunkline_shards::store::{
     ConversationImage, ConversationKey, ConversationMeta, DeviceHigh, DeviceReceipt, ListRow, Load, Loaded, Member,
-    RECENT_COST_BYTES_MAX, RECENT_ROWS_MAX, Row, StoreFault, UserKey, UserRow,
+    RECENT_COST_BYTES_MAX, RECENT_ROWS_MAX, Revocation, Row, StoreFault, UserKey, UserRow,
 };
 use trunkline_wire::ids::{ConversationId, DeviceId, HashSlot, TenantId, UserId};
 use trunkline_wire::limits::message_cost_bytes;
@@ -84,6 +84,10 @@ pub(crate) trait Reads {
 
     /// A damaged one is logged and 0: the device is told of everything.
     fn position(&self, key: UserKey, device: DeviceId) -> Read<Option<u64>>;
+
+    /// In order, from behind `after`. One whose time is damaged is logged and counts for all tokens; one whose key is, is
+    /// left out.
+    fn revocations(&self, after: Option<Revocation>) -> impl Iterator<Item = Read<Revocation>>;
 }
 
 /// Does a load.
@@ -112,6 +116,10 @@ pub(crate) fn load(reads: &impl Reads, load: &Load) -> Read<Loaded> {
         &Load::Marks { from_slot, to_slot, after, marks_max } => {
             let (marks, more) = first_of(reads.marks(from_slot, to_slot, after), marks_max as usize)?;
             Loaded::Marks(marks, more)
+        }
+        &Load::Revocations { after, revocations_max } => {
+            let (revocations, more) = first_of(reads.revocations(after), revocations_max as usize)?;
+            Loaded::Revocations(revocations, more)
         }
     })
 }

@@ -1,6 +1,7 @@
 //! The binary from the outside: one property per file, each with servers and folders of its own.
 
 mod a_corpus_is_history;
+mod a_device_that_is_signed_out_is_out;
 mod a_new_device_begins_with_what_comes;
 mod a_second_server_is_refused;
 mod a_session_outlives_its_tokens;

@@ -54,6 +54,11 @@ struct Refresh<'a> {
     refresh_token: &'a str,
 }
 
+#[derive(Serialize)]
+struct DeviceName<'a> {
+    name: &'a str,
+}
+
 #[derive(Deserialize)]
 struct Refusal {
     error: String,
@@ -99,9 +104,22 @@ impl Accounts {
 
     pub fn devices(&self, access_token: &str) -> Result<Vec<Device>, Failure> {
         let url = format!("{}/v1/devices", self.base);
-        let answer = self.agent.get(&url).header("Authorization", format!("Bearer {access_token}")).call();
+        let answer = self.agent.get(&url).header("Authorization", bearer(access_token)).call();
         let devices: Devices = self.read(self.judge(answer)?)?;
         Ok(devices.devices)
+    }
+
+    pub fn rename_device(&self, access_token: &str, device: u32, name: &str) -> Result<(), Failure> {
+        let url = format!("{}/v1/devices/{device}", self.base);
+        let answer =
+            self.agent.patch(&url).header("Authorization", bearer(access_token)).send_json(DeviceName { name });
+        self.judge(answer).map(|_| ())
+    }
+
+    pub fn revoke_device(&self, access_token: &str, device: u32) -> Result<(), Failure> {
+        let url = format!("{}/v1/devices/{device}", self.base);
+        let answer = self.agent.delete(&url).header("Authorization", bearer(access_token)).call();
+        self.judge(answer).map(|_| ())
     }
 
     fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
@@ -137,6 +155,11 @@ impl Accounts {
         let read = answer.into_body().into_with_config().limit(ACCOUNT_ANSWER_BYTES_MAX).read_json();
         read.map_err(|error| Failure::new("unexpected", format!("{} answered something else: {error}", self.base)))
     }
+}
+
+/// A header that says who asks (RFC 6750, 2.1).
+fn bearer(access_token: &str) -> String {
+    format!("Bearer {access_token}")
 }
 
 #[cfg(test)]

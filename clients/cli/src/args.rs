@@ -1,5 +1,7 @@
 //! The command line of the client commands.
 
+mod sign_in;
+
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -12,6 +14,8 @@ use crate::failure::Failure;
 use crate::folders;
 use crate::identity::{Given, Identity};
 use crate::limits::TIMEOUT_DEFAULT;
+
+pub use sign_in::{DevicesArgs, DevicesCommand, LogoutArgs, SignInArgs};
 
 /// A client command.
 #[derive(Debug, Subcommand)]
@@ -35,40 +39,8 @@ pub enum Command {
     Login(SignInArgs),
     /// Sign this device out.
     Logout(LogoutArgs),
-    /// Print the devices that are signed in to your account.
+    /// Print the devices that are signed in to your account, rename them, or sign them out.
     Devices(DevicesArgs),
-}
-
-/// `signup` and `login`
-#[derive(Debug, Args)]
-pub struct SignInArgs {
-    /// Your handle; the password is asked for, or read from the first line of stdin
-    #[arg(value_name = "HANDLE", value_parser = handle)]
-    pub(crate) handle: Handle,
-    /// What this device is to be called [default: the machine's name]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) device: Option<String>,
-    /// The server [default: $TRUNKLINE_URL, else ws://127.0.0.1:7400]
-    #[arg(long, value_name = "URL")]
-    pub(crate) url: Option<String>,
-    /// Where its accounts are, as http://HOST:PORT [default: on the same port]
-    #[arg(long, value_name = "URL", hide_short_help = true)]
-    pub(crate) http: Option<String>,
-}
-
-/// `logout`
-#[derive(Debug, Args)]
-pub struct LogoutArgs {
-    /// Who is signed in here
-    #[arg(long = "as", value_name = "NAME", value_parser = handle)]
-    pub(crate) name: Handle,
-}
-
-/// `devices`
-#[derive(Debug, Args)]
-pub struct DevicesArgs {
-    #[command(flatten)]
-    pub(crate) identity: IdentityArgs,
 }
 
 /// `group`

@@ -3,16 +3,17 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, State};
+use axum::extract::rejection::{JsonRejection, PathRejection};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, Path, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, patch, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
+use trunkline_wire::ids::DeviceId;
 
 use crate::admin::now_s;
 use crate::ask::BoxedShards;
@@ -63,6 +64,7 @@ pub(super) fn routes(door: Door, watch: Arc<Watch>) -> Router {
         .route("/v1/refresh", post(refresh))
         .route("/v1/logout", post(logout))
         .route("/v1/devices", get(devices))
+        .route("/v1/devices/{device}", patch(rename_device).delete(revoke_device))
         .with_state(door)
         .merge(health(&watch))
         .fallback(none)
@@ -84,6 +86,12 @@ struct Credentials {
 #[serde(deny_unknown_fields)]
 struct Refresh {
     refresh_token: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeviceName {
+    name: String,
 }
 
 #[derive(Serialize)]
@@ -123,6 +131,7 @@ impl From<DeviceInfo> for DeviceShown {
 }
 
 type Body<T> = Result<Json<T>, JsonRejection>;
+type Numbered = Result<Path<u32>, PathRejection>;
 type Peer = ConnectInfo<SocketAddr>;
 
 type Sign = fn(&SignIn<BoxedShards>, u64, &Typed<'_>) -> Result<SignedIn, SignInError>;
@@ -164,6 +173,28 @@ async fn logout(State(door): State<Door>, body: Body<Refresh>) -> Result<Respons
 async fn devices(State(door): State<Door>, Bearer(token): Bearer) -> Result<Response, Refusal> {
     let devices = door.ask(move |sign_in, now_s| sign_in.devices(now_s, &token)).await?;
     Ok(secret(StatusCode::OK, Devices { devices: devices.into_iter().map(DeviceShown::from).collect() }))
+}
+
+async fn rename_device(
+    State(door): State<Door>,
+    device: Numbered,
+    Bearer(token): Bearer,
+    body: Body<DeviceName>,
+) -> Result<Response, Refusal> {
+    let (Json(DeviceName { name }), device) = (body?, device_of(device)?);
+    door.ask(move |sign_in, now_s| sign_in.rename_device(now_s, &token, device, &name)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn revoke_device(State(door): State<Door>, device: Numbered, Bearer(token): Bearer) -> Result<Response, Refusal> {
+    let device = device_of(device)?;
+    door.ask(move |sign_in, now_s| sign_in.revoke_device(now_s, &token, device)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// The device that a path names; what is no number is none that anybody has.
+fn device_of(number: Numbered) -> Result<DeviceId, SignInError> {
+    number.map(|Path(number)| DeviceId(number)).map_err(|_| SignInError::UnknownDevice)
 }
 
 /// An answer that nobody on the way may keep.
@@ -220,6 +251,7 @@ impl From<SignInError> for Refusal {
             SignInError::Wrong | SignInError::TokenInvalid | SignInError::TokenCopied => {
                 (StatusCode::UNAUTHORIZED, None)
             }
+            SignInError::UnknownDevice => (StatusCode::NOT_FOUND, None),
             SignInError::SignUpClosed => (StatusCode::FORBIDDEN, None),
             SignInError::Taken | SignInError::TooManyDevices => (StatusCode::CONFLICT, None),
             SignInError::Attempts(seconds) => (StatusCode::TOO_MANY_REQUESTS, Some(*seconds)),

@@ -8,7 +8,7 @@ use super::refresh::Family;
 
 /// One user's.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Account {
+pub(crate) struct Account {
     /// In PHC string format; none: no password opens this account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
@@ -19,11 +19,14 @@ pub(super) struct Account {
 
 /// A device that has signed in.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) struct Device {
+pub(crate) struct Device {
     /// As its user calls it.
     pub name: String,
     /// When it signed in, in seconds since 1970.
     pub since_s: u64,
+    /// When the last of its access tokens ends, in seconds since 1970.
+    #[serde(default)]
+    pub access_to_s: u64,
     /// What it gets its next tokens with.
     pub family: Family,
 }
@@ -52,7 +55,7 @@ mod tests {
     #[test]
     fn what_is_kept_is_read_again_and_what_is_unknown_is_passed_over() {
         let (_, family) = Family::begin(10, [1; 32]);
-        let device = Device { name: "télé 📱".to_owned(), since_s: 5, family };
+        let device = Device { name: "télé 📱".to_owned(), since_s: 5, access_to_s: 9, family };
         let account = Account { password: Some("$argon2id$x".to_owned()), devices: [(3, device)].into() };
         assert_eq!(Account::decode(&account.encode()).unwrap(), account);
         assert_eq!(Account::decode(b"").unwrap(), Account::default());
@@ -62,7 +65,10 @@ mod tests {
 
     #[test]
     fn silent_devices_go() {
-        let device = |at_s| Device { name: String::new(), since_s: 0, family: Family::begin(at_s, [1; 32]).1 };
+        let device = |at_s| {
+            let family = Family::begin(at_s, [1; 32]).1;
+            Device { name: String::new(), since_s: 0, access_to_s: 0, family }
+        };
         let mut account = Account { password: None, devices: [(1, device(10)), (2, device(50))].into() };
         account.forget_silent(100, 60);
         assert_eq!(account.devices.keys().collect::<Vec<_>>(), [&2]);

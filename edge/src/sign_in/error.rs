@@ -30,6 +30,8 @@ pub enum SignInError {
     Attempts(u64),
     /// The token is none, is over, or was signed out.
     TokenInvalid,
+    /// The user has no such device.
+    UnknownDevice,
     /// The token was used before: its device is signed out.
     TokenCopied,
     /// The account cannot be read: whose, and why.
@@ -55,6 +57,7 @@ impl SignInError {
             SignInError::SignUpClosed => "sign_up_closed",
             SignInError::Attempts(_) => ErrorCode::RateLimited.name(),
             SignInError::TokenInvalid | SignInError::TokenCopied => ErrorCode::TokenInvalid.name(),
+            SignInError::UnknownDevice => "unknown_device",
             SignInError::Busy => ErrorCode::Busy.name(),
             SignInError::Damaged(..) | SignInError::Random(_) => ErrorCode::StorageUnavailable.name(),
             SignInError::Account(error) => error.code(),
@@ -83,6 +86,9 @@ impl fmt::Display for SignInError {
             SignInError::SignUpClosed => f.write_str("nobody may sign up here; ask the operator for an account"),
             SignInError::Attempts(seconds) => write!(f, "too many attempts; try again in {seconds} s"),
             SignInError::TokenInvalid => f.write_str("the token is not valid any more; sign in again"),
+            SignInError::UnknownDevice => {
+                f.write_str("you have no such device; `GET /v1/devices` lists those you have")
+            }
             SignInError::TokenCopied => f.write_str(
                 "the token was used before, so somebody may have a copy: the device is signed out; sign in again",
             ),

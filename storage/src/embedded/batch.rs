@@ -73,6 +73,11 @@ impl Batch<'_> {
                 let key = keys::device(key, device);
                 self.put(&tables.positions, &key, list_codec::encode_number(&key, position));
             }
+            Change::Revocation(revocation) => {
+                let key = keys::revocation(revocation);
+                self.put(&tables.revocations, &key, list_codec::encode_number(&key, revocation.issued_to_s));
+            }
+            Change::Outlived(revocation) => self.batch.remove(&tables.revocations, keys::revocation(revocation)),
         }
     }
 

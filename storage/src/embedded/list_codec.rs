@@ -38,7 +38,7 @@ pub(crate) fn decode_order(key: &[u8], value: &[u8]) -> Option<(u64, Conversatio
     Reader::open(key, value)?.end(listed)
 }
 
-/// A ceiling, a position, or the announced seq of a mark.
+/// A ceiling, a position, the announced seq of a mark, or the time of a revocation.
 pub(crate) fn encode_number(key: &[u8], number: u64) -> Vec<u8> {
     Writer::new(8).u64(number).seal(key)
 }

@@ -8,7 +8,7 @@ use fjall::{
     UserValue,
 };
 use trunkline_shards::store::{
-    ConversationKey, ConversationMeta, DeviceReceipt, ListRow, Row, StoreFault, UserKey, UserRow,
+    ConversationKey, ConversationMeta, DeviceReceipt, ListRow, Revocation, Row, StoreFault, UserKey, UserRow,
 };
 use trunkline_wire::ids::{ConversationId, DeviceId, TenantId, UserId};
 
@@ -48,6 +48,8 @@ pub(crate) struct Tables {
     pub(super) users: Keyspace,
     /// (tenant, folded handle) -> user.
     pub(super) handles: Keyspace,
+    /// (end, tenant, user, device) -> time of issue up to which tokens are revoked.
+    pub(super) revocations: Keyspace,
     /// What is said of the store itself.
     pub(super) store: Keyspace,
     // Last: the keyspaces let go before the database waits for its threads.
@@ -83,6 +85,7 @@ impl Tables {
             positions: table("positions")?,
             users: table("users")?,
             handles: table("handles")?,
+            revocations: table("revocations")?,
             store: table("store")?,
             db,
         })
@@ -114,9 +117,8 @@ impl Tables {
     pub(super) fn all(&self) -> impl Iterator<Item = &Keyspace> {
         let of_conversations =
             [&self.messages, &self.conversations, &self.checkpoints, &self.receipts, &self.unannounced];
-        let of_users =
-            [&self.lists, &self.list_order, &self.ceilings, &self.positions, &self.users, &self.handles, &self.store];
-        of_conversations.into_iter().chain(of_users)
+        let of_users = [&self.lists, &self.list_order, &self.ceilings, &self.positions, &self.users, &self.handles];
+        of_conversations.into_iter().chain(of_users).chain([&self.revocations, &self.store])
     }
 }
 
@@ -318,5 +320,26 @@ impl Reads for View<'_> {
 
     fn position(&self, key: UserKey, device: DeviceId) -> Result<Option<u64>, StoreFault> {
         self.found_or(&self.tables.positions, &keys::device(key, device), list_codec::decode_number, Some(0))
+    }
+
+    fn revocations(&self, after: Option<Revocation>) -> impl Iterator<Item = Result<Revocation, StoreFault>> {
+        let table = &self.tables.revocations;
+        let first = after.map_or([0; 24], |after| keys::revocation(&after));
+        let found = self.range(table, &first, &[0xff; 24]);
+        let found = found.filter_map(|guard| {
+            decodable(table, guard, |key, value| {
+                let revocation = keys::revoked(key)?;
+                let Some(issued_to_s) = list_codec::decode_number(key, value) else {
+                    // Rather one token too many than one that was to end.
+                    damaged(table, key);
+                    return Some(revocation);
+                };
+                Some(Revocation { issued_to_s, ..revocation })
+            })
+        });
+        found.filter(move |found| match (found, &after) {
+            (Ok(found), Some(after)) => keys::revocation(found) != keys::revocation(after),
+            _ => true,
+        })
     }
 }
