@@ -51,8 +51,8 @@ impl Conversations {
             Ok(Loaded::Conversation(image)) => image,
             Ok(_) => unreachable!("a load of a conversation finds a conversation"),
             Err(_) => {
-                let requests = waiters.requests.into_iter();
-                return requests.for_each(|(reply, _)| turn.refuse(reply, ErrorCode::StorageUnavailable));
+                waiters.requests.into_iter().for_each(|(reply, _)| turn.refuse(reply, ErrorCode::StorageUnavailable));
+                return self.keep_receipts(turn.now.mono_ns + REPEAT_AFTER_NS, key, waiters.receipts);
             }
         };
         self.found(turn, key, image, waiters);
