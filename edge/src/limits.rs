@@ -71,6 +71,14 @@ pub const PASSWORD_BYTES_MAX: usize = 256;
 pub const DEVICE_NAME_BYTES_MAX: usize = 64;
 /// Devices of a user that are signed in at the same time.
 pub const DEVICES_MAX: usize = 64;
+/// Most bytes of what a user is called.
+pub const DISPLAY_NAME_BYTES_MAX: usize = 128;
+/// Most bytes of what a user's picture goes by.
+pub const AVATAR_BYTES_MAX: usize = 256;
+/// Requests about people that a user may make at once, and how many a second after that.
+pub const PEOPLE_BURST: u32 = 300;
+/// See [`PEOPLE_BURST`].
+pub const PEOPLE_PER_S: u32 = 5;
 /// How often a change of an account is tried where others change it too.
 pub const CHANGE_ATTEMPTS_MAX: u32 = 8;
 
@@ -86,6 +94,7 @@ const _: () = {
     assert!(HTTP_HEAD_BYTES_MAX >= 8 * 1024);
     assert!(ASK_AGAIN_FIRST_MS <= ASK_AGAIN_MAX_MS && ASK_AGAIN_MAX_MS < ASK_BUSY_MS);
     assert!(TOKEN_TTL_DEFAULT_S <= TOKEN_TTL_MAX_S);
-    // A device is a name, two hashes and some numbers, as JSON.
-    assert!(DEVICES_MAX * (6 * DEVICE_NAME_BYTES_MAX + 300) < ACCOUNT_BYTES_MAX);
+    // A device is a name, two hashes and some numbers, as JSON; the rest is the profile and the password's hash.
+    let profile_bytes = 6 * (DISPLAY_NAME_BYTES_MAX + AVATAR_BYTES_MAX) + 100;
+    assert!(DEVICES_MAX * (6 * DEVICE_NAME_BYTES_MAX + 300) + profile_bytes + 1_024 < ACCOUNT_BYTES_MAX);
 };

@@ -1,7 +1,7 @@
 //! Signing up and in: passwords and refresh tokens become access tokens. Everything here may wait for a shard and for
 //! Argon2, so it runs on threads that may.
 
-mod account;
+pub(crate) mod account;
 mod attempts;
 mod error;
 mod passwords;
@@ -17,6 +17,7 @@ use trunkline_wire::token::{Claims, Scopes, TokenKeys};
 use crate::accounts::{Accounts, TENANT};
 use crate::ask::Shards;
 use crate::limits::{CHANGE_ATTEMPTS_MAX, DEVICE_NAME_BYTES_MAX, DEVICES_MAX};
+use crate::people::Paces;
 
 use account::{Account, Device};
 use attempts::Attempts;
@@ -38,10 +39,14 @@ pub struct Policy {
     pub password_memory_kib: u32,
     /// Passes over that memory.
     pub password_passes: u32,
+    /// Look-ups by handle that a user may make at once.
+    pub lookup_burst: u32,
+    /// Seconds after which one more is allowed.
+    pub lookup_every_s: u64,
 }
 
 impl Default for Policy {
-    /// 15 minutes, 90 days, and what OWASP asks of Argon2id at least: 19 MiB, 2 passes.
+    /// 15 minutes, 90 days, and what OWASP asks of Argon2id at least: 19 MiB, 2 passes; look-ups as on a connection.
     fn default() -> Policy {
         Policy {
             sign_up: true,
@@ -49,6 +54,8 @@ impl Default for Policy {
             refresh_ttl_s: 90 * 86_400,
             password_memory_kib: 19 * 1024,
             password_passes: 2,
+            lookup_burst: 100,
+            lookup_every_s: 90,
         }
     }
 }
@@ -103,6 +110,7 @@ pub struct SignIn<S> {
     policy: Policy,
     passwords: Passwords,
     attempts: Attempts,
+    pub(crate) paces: Paces,
 }
 
 impl<S: Shards> SignIn<S> {
@@ -112,7 +120,7 @@ impl<S: Shards> SignIn<S> {
     /// The system has no random numbers.
     pub fn new(shards: S, keys: TokenKeys, policy: Policy) -> Result<SignIn<S>, SignInError> {
         let passwords = Passwords::new(policy.password_memory_kib, policy.password_passes)?;
-        Ok(SignIn { shards, keys, policy, passwords, attempts: Attempts::new() })
+        Ok(SignIn { shards, keys, policy, passwords, attempts: Attempts::new(), paces: Paces::new(&policy) })
     }
 
     /// Makes a user, and signs its first device in.
@@ -135,7 +143,7 @@ impl<S: Shards> SignIn<S> {
         let device = Device { name, since_s: now_s, family };
         let password = Some(self.passwords.hash(typed.password)?);
         // The first device of a user has the number 1.
-        let account = Account { password, devices: [(1, device)].into() };
+        let account = Account { password, devices: [(1, device)].into(), ..Account::default() };
         let (user, device) = accounts.create(&handle, account.encode())?;
         Ok(self.signed_in(now_s, handle.as_str(), RefreshToken { user, device, secret }))
     }
@@ -224,7 +232,7 @@ impl<S: Shards> SignIn<S> {
     /// # Errors
     /// See [`SignInError`].
     pub fn devices(&self, now_s: u64, access_token: &str) -> Result<Vec<DeviceInfo>, SignInError> {
-        let claims = self.keys.verify(access_token, now_s).map_err(|_| SignInError::TokenInvalid)?;
+        let claims = self.claims(now_s, access_token)?;
         let (_, mut account) = self.read(now_s, claims.user)?.ok_or(SignInError::TokenInvalid)?;
         account.forget_silent(now_s, self.policy.refresh_ttl_s);
         let info = |(number, device): (u32, Device)| DeviceInfo {
@@ -236,19 +244,24 @@ impl<S: Shards> SignIn<S> {
         Ok(account.devices.into_iter().map(info).collect())
     }
 
-    fn accounts(&self, now_s: u64) -> Accounts<'_, S> {
+    pub(crate) fn accounts(&self, now_s: u64) -> Accounts<'_, S> {
         Accounts { shards: &self.shards, keys: &self.keys, now_s }
     }
 
-    fn read(&self, now_s: u64, user: UserId) -> Result<Option<(UserRow, Account)>, SignInError> {
+    pub(crate) fn read(&self, now_s: u64, user: UserId) -> Result<Option<(UserRow, Account)>, SignInError> {
         let Some(row) = self.accounts(now_s).read(user)? else { return Ok(None) };
         let account = Account::decode(&row.account).map_err(|error| SignInError::Damaged(user, error.to_string()))?;
         Ok(Some((row, account)))
     }
 
+    /// Who has an access token.
+    pub(crate) fn claims(&self, now_s: u64, access_token: &str) -> Result<Claims, SignInError> {
+        self.keys.verify(access_token, now_s).map_err(|_| SignInError::TokenInvalid)
+    }
+
     /// Changes an account, again and again while others change it too. `change` is told the device's number, which is a new
     /// one where `adds_device`; what it refuses is not written.
-    fn change(
+    pub(crate) fn change(
         &self,
         now_s: u64,
         user: UserId,
