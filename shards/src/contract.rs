@@ -12,7 +12,9 @@ use alloc::vec::Vec;
 
 use trunkline_wire::ids::{DeviceId, TenantId, UserId};
 
+use crate::contacts::{ContactsAnswer, ContactsRequest};
 use crate::counters::Counters;
+use crate::directory::{DirectoryAnswer, DirectoryRequest};
 use crate::entry::Entry;
 use crate::store::{Append, Load, Put, StoreResult, UserRow};
 
@@ -291,6 +293,10 @@ pub enum AdminRequest {
         /// The user.
         user: UserId,
     },
+    /// What users are to each other.
+    Contacts(ContactsRequest),
+    /// What there is; any shard answers.
+    Directory(DirectoryRequest),
     /// This shard's counters.
     Counters,
 }
@@ -314,6 +320,10 @@ pub enum AdminAnswer {
     AccountChanged,
     /// No such user.
     UnknownUser,
+    /// What users are to each other.
+    Contacts(ContactsAnswer),
+    /// What there is.
+    Directory(DirectoryAnswer),
     /// The counters.
     Counters(Box<Counters>),
     /// No room now: ask again.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use trunkline_shards::store::{
-    Append, ConversationKey, ConversationMeta, DeviceHigh, DeviceReceipt, ListRow, Member, Row, StoreFault,
+    Append, ContactRow, ConversationKey, ConversationMeta, DeviceHigh, DeviceReceipt, ListRow, Member, Row, StoreFault,
     StoreResult, UserKey, UserRow,
 };
 use trunkline_wire::ids::{ConversationId, DeviceId, Lsn, TenantId, UserId};
@@ -28,6 +28,8 @@ pub(crate) enum Change<'a> {
     List(UserKey, ListChanged),
     Ceiling(UserKey, u64),
     Position(UserKey, DeviceId, u64),
+    /// What the second is to the first; none: nothing any more.
+    Contact(UserKey, UserId, Option<ContactRow>),
 }
 
 /// A list's row as it is to be.
@@ -50,6 +52,7 @@ enum Target<'a> {
     List(UserKey, ConversationId),
     Ceiling(UserKey),
     Position(UserKey, DeviceId),
+    Contact(UserKey, UserId),
 }
 
 /// What a group comes to.
