@@ -1,13 +1,15 @@
 //! What an operator asks a deployment, as lines of JSON: one request per line, one answer per line.
 //!
 //! `{"op":"user_add","name":"alice","ttl_s":3600}`, `{"op":"user_token","name":"alice"}` (`ttl_s` may be left out),
-//! `{"op":"counters"}`, `{"op":"status"}`. A refusal is `{"error":CODE,"message":...}`.
+//! `{"op":"user_list"}` and the others of [`Request`], `{"op":"counters"}`, `{"op":"status"}`. A refusal is `{"error":CODE,"message":...}`.
 
 mod client;
+mod looking;
 mod socket;
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use trunkline_shards::contract::{AdminAnswer, AdminRequest};
@@ -17,6 +19,7 @@ use trunkline_wire::token::TokenKeys;
 
 use crate::accounts::{AccountError, Accounts, Issued, ask_code};
 use crate::ask::{AskError, Shards, ask_patiently};
+use crate::sign_in::SignInError;
 
 pub use client::{AdminClient, Numbers, Told};
 pub use socket::{ADMIN_SOCKET, AdminSocket, SocketError};
@@ -40,6 +43,47 @@ pub enum Request {
         /// Seconds the token lasts.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ttl_s: Option<u64>,
+    },
+    /// A page of users, in order of handle: `{"users":[...],"more":...,"after":...}`.
+    UserList {
+        /// How their handles begin.
+        #[serde(default)]
+        prefix: String,
+        /// What the page before said.
+        #[serde(default)]
+        after: String,
+        /// Most of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u32>,
+    },
+    /// One user.
+    UserShow {
+        /// The handle.
+        name: String,
+    },
+    /// Keep a user out. Answered as [`Request::UserShow`].
+    UserSuspend {
+        /// The handle.
+        name: String,
+    },
+    /// Let it in again. Answered as [`Request::UserShow`].
+    UserUnsuspend {
+        /// The handle.
+        name: String,
+    },
+    /// A page of conversations, in order of id: `{"conversations":[...],"more":...,"after":...}`.
+    ConversationList {
+        /// What the page before said.
+        #[serde(default)]
+        after: String,
+        /// Most of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u32>,
+    },
+    /// One conversation and its members.
+    ConversationShow {
+        /// Which, 32 hex digits.
+        conversation: String,
     },
     /// The counters: `{"total":{NAME:NUMBER,...},"shards":[{...},...],"store":{...}}`.
     Counters,
@@ -92,6 +136,12 @@ impl Refusal {
 
 impl From<AccountError> for Refusal {
     fn from(error: AccountError) -> Refusal {
+        Refusal::new(error.code(), error.to_string())
+    }
+}
+
+impl From<SignInError> for Refusal {
+    fn from(error: SignInError) -> Refusal {
         Refusal::new(error.code(), error.to_string())
     }
 }
@@ -152,16 +202,11 @@ impl<S: Shards> Admin<S> {
     }
 
     fn answer(&self, request: &Request) -> Result<Value, Refusal> {
-        let accounts = Accounts { shards: &self.shards, keys: &self.keys, now_s: now_s() };
-        let issued = match request {
-            Request::UserAdd { name, ttl_s } => accounts.add(name, *ttl_s),
-            Request::UserToken { name, ttl_s } => accounts.token(name, *ttl_s),
-            Request::Counters => return self.counters(),
-            Request::Status => {
-                return Ok(to_value(&Status { facts: &self.facts, uptime_s: self.since.elapsed().as_secs() }));
-            }
-        };
-        Ok(to_value(&Token::from(issued?)))
+        match request {
+            Request::Counters => self.counters(),
+            Request::Status => Ok(to_value(&Status { facts: &self.facts, uptime_s: self.since.elapsed().as_secs() })),
+            request => answer_about_user(&self.shards, &self.keys, request),
+        }
     }
 
     fn counters(&self) -> Result<Value, Refusal> {
@@ -183,6 +228,30 @@ impl<S: Shards> Admin<S> {
             answer.insert("store".to_owned(), of_store(&store));
         }
         Ok(Value::Object(answer))
+    }
+}
+
+/// The answer to a request about a user over a folder that no server runs with.
+///
+/// # Errors
+/// What was refused, or that only a server answers this.
+pub fn answer_at_rest<T: DeserializeOwned>(
+    shards: &impl Shards,
+    keys: &TokenKeys,
+    request: &Request,
+) -> Result<T, Refusal> {
+    let answer = answer_about_user(shards, keys, request)?;
+    Ok(serde_json::from_value(answer).expect("the answer is of the kind that was asked for"))
+}
+
+fn answer_about_user(shards: &impl Shards, keys: &TokenKeys, request: &Request) -> Result<Value, Refusal> {
+    let accounts = Accounts { shards, keys, now_s: now_s() };
+    match request {
+        Request::UserAdd { name, ttl_s } => Ok(to_value(&Token::from(accounts.add(name, *ttl_s)?))),
+        Request::UserToken { name, ttl_s } => Ok(to_value(&Token::from(accounts.token(name, *ttl_s)?))),
+        request => looking::answer(&accounts, request).unwrap_or_else(|| {
+            Err(Refusal::new(ErrorCode::Unsupported.name(), "only a server that runs answers this"))
+        }),
     }
 }
 

@@ -10,6 +10,8 @@ pub const ADMIN_LINE_BYTES_MAX: usize = 64 * 1024;
 pub const ADMIN_IDLE_MS: u64 = 60_000;
 /// Milliseconds a client of the admin socket waits for an answer.
 pub const ADMIN_ANSWER_MS: u64 = 60_000;
+/// Users or conversations of a page of the admin socket.
+pub const ADMIN_PAGE_MAX: u32 = 100;
 /// Milliseconds before accepting again when the system had no room for a connection.
 pub const ADMIN_ACCEPT_AGAIN_MS: u64 = 100;
 /// Longest path of a Unix socket: `sun_path` of `sockaddr_un` without its final zero (unix(7)).
@@ -79,6 +81,12 @@ pub const AVATAR_BYTES_MAX: usize = 256;
 pub const PEOPLE_BURST: u32 = 300;
 /// See [`PEOPLE_BURST`].
 pub const PEOPLE_PER_S: u32 = 5;
+/// Requests to become somebody's contact that a user may make at once.
+pub const CONTACT_REQUESTS_BURST: u32 = 50;
+/// Seconds after which one more is allowed.
+pub const CONTACT_REQUEST_EVERY_S: u64 = 60;
+/// Contacts of a page where nothing else is asked for, and at most.
+pub const CONTACTS_PAGE_MAX: u32 = 200;
 /// How often a change of an account is tried where others change it too.
 pub const CHANGE_ATTEMPTS_MAX: u32 = 8;
 

@@ -1,6 +1,8 @@
-//! People as users see each other: look-ups and profiles. Everything here may wait for a shard, so it runs on threads that
+//! People as users see each other: look-ups, profiles, contacts, and what their conversations are. Everything here may wait for a shard, so it runs on threads that
 //! may.
 
+mod contacts;
+mod conversations;
 mod error;
 mod profile;
 
@@ -9,12 +11,15 @@ use std::time::Duration;
 use trunkline_wire::handle::Handle;
 use trunkline_wire::ids::UserId;
 
+use crate::accounts::Accounts;
 use crate::ask::Shards;
-use crate::limits::{PEOPLE_BURST, PEOPLE_PER_S};
+use crate::limits::{CONTACT_REQUEST_EVERY_S, CONTACT_REQUESTS_BURST, PEOPLE_BURST, PEOPLE_PER_S};
 use crate::pace::Pace;
 use crate::sign_in::account::Profile;
-use crate::sign_in::{Policy, SignIn};
+use crate::sign_in::{Policy, SignIn, SignInError};
 
+pub use contacts::Contact;
+pub use conversations::ConversationShown;
 pub use error::PeopleError;
 pub use profile::ProfileChange;
 
@@ -22,6 +27,7 @@ pub use profile::ProfileChange;
 pub(crate) struct Paces {
     requests: Pace<UserId>,
     lookups: Pace<UserId>,
+    contact_requests: Pace<UserId>,
 }
 
 impl Paces {
@@ -29,6 +35,7 @@ impl Paces {
         Paces {
             requests: Pace::with_period(PEOPLE_BURST, Duration::from_secs(1) / PEOPLE_PER_S),
             lookups: Pace::new(policy.lookup_burst, policy.lookup_every_s),
+            contact_requests: Pace::new(CONTACT_REQUESTS_BURST, CONTACT_REQUEST_EVERY_S),
         }
     }
 }
@@ -63,21 +70,27 @@ impl<S: Shards> SignIn<S> {
     /// For whoever has this access token.
     ///
     /// # Errors
-    /// The token is none, or its user asks too often.
+    /// The token is none, its user asks too often, or is suspended.
     pub fn people(&self, now_s: u64, access_token: &str) -> Result<People<'_, S>, PeopleError> {
-        let caller = self.claims(now_s, access_token)?.user;
+        let caller = self.authenticate(now_s, access_token)?.user;
         self.paces.requests.take(caller).map_err(PeopleError::TooOften)?;
+        let (_, account) = self.accounts(now_s).open(caller)?.ok_or(SignInError::TokenInvalid)?;
+        account.check_not_suspended()?;
         Ok(People { sign_in: self, now_s, caller })
     }
 }
 
 impl<S: Shards> People<'_, S> {
+    fn accounts(&self) -> Accounts<'_, S> {
+        self.sign_in.accounts(self.now_s)
+    }
+
     /// A user by id.
     ///
     /// # Errors
     /// See [`PeopleError`].
     pub fn user(&self, user: UserId) -> Result<Person, PeopleError> {
-        let (row, account) = self.sign_in.read(self.now_s, user)?.ok_or(PeopleError::UnknownUser)?;
+        let (row, account) = self.accounts().open(user)?.ok_or(PeopleError::UnknownUser)?;
         Ok(Person::new(user, row.handle, account.profile))
     }
 
@@ -88,7 +101,7 @@ impl<S: Shards> People<'_, S> {
     pub fn named(&self, handle: &str) -> Result<Person, PeopleError> {
         self.sign_in.paces.lookups.take(self.caller).map_err(PeopleError::TooOften)?;
         let handle = Handle::parse(handle).map_err(|_| PeopleError::UnknownUser)?;
-        let found = self.sign_in.accounts(self.now_s).find(&handle).map_err(PeopleError::from)?;
+        let found = self.accounts().find(&handle)?;
         self.user(found.ok_or(PeopleError::UnknownUser)?)
     }
 }

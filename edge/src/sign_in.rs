@@ -3,20 +3,21 @@
 
 pub(crate) mod account;
 mod attempts;
+mod changes;
 mod error;
 mod passwords;
 mod refresh;
+mod suspension;
 
 use std::net::IpAddr;
 
-use trunkline_shards::store::UserRow;
 use trunkline_wire::handle::Handle;
 use trunkline_wire::ids::{DeviceId, UserId};
 use trunkline_wire::token::{Claims, Scopes, TokenKeys};
 
 use crate::accounts::{Accounts, TENANT};
 use crate::ask::Shards;
-use crate::limits::{CHANGE_ATTEMPTS_MAX, DEVICE_NAME_BYTES_MAX, DEVICES_MAX};
+use crate::limits::{DEVICE_NAME_BYTES_MAX, DEVICES_MAX};
 use crate::people::Paces;
 
 use account::{Account, Device};
@@ -162,14 +163,15 @@ impl<S: Shards> SignIn<S> {
             None => None,
         };
         let found = match user {
-            Some(user) => Some((user, self.read(now_s, user)?.ok_or(SignInError::Wrong)?)),
+            Some(user) => Some((user, self.accounts(now_s).open(user)?.ok_or(SignInError::Wrong)?)),
             None => None,
         };
         let kept = found.as_ref().and_then(|(_, (_, account))| account.password.as_deref());
         let is_right = self.passwords.is_right(typed.password, kept);
         let Some((user, (row, _))) = found.filter(|_| is_right) else { return Err(SignInError::Wrong) };
         let (secret, family) = Family::begin(now_s, random_secret()?);
-        let device = self.change(now_s, user, true, |account, device| {
+        let device = self.accounts(now_s).change(user, true, |account, device| {
+            account.check_not_suspended()?;
             account.forget_silent(now_s, self.policy.refresh_ttl_s);
             if account.devices.len() >= DEVICES_MAX {
                 return Err(SignInError::TooManyDevices);
@@ -189,7 +191,8 @@ impl<S: Shards> SignIn<S> {
         let used = RefreshToken::parse(token).ok_or(SignInError::TokenInvalid)?;
         let secret = random_secret()?;
         let mut is_copied = false;
-        self.change(now_s, used.user, false, |account, _| {
+        self.accounts(now_s).change(used.user, false, |account, _| {
+            account.check_not_suspended()?;
             let device = account.devices.get_mut(&used.device.0).ok_or(SignInError::TokenInvalid)?;
             match device.family.standing_of(&used.secret, now_s, self.policy.refresh_ttl_s) {
                 Standing::Good => device.family.renew(&used.secret, now_s, &secret),
@@ -204,7 +207,7 @@ impl<S: Shards> SignIn<S> {
         if is_copied {
             return Err(SignInError::TokenCopied);
         }
-        let (row, _) = self.read(now_s, used.user)?.ok_or(SignInError::TokenInvalid)?;
+        let (row, _) = self.accounts(now_s).open(used.user)?.ok_or(SignInError::TokenInvalid)?;
         Ok(self.signed_in(now_s, &row.handle, RefreshToken { secret, ..used }))
     }
 
@@ -214,7 +217,7 @@ impl<S: Shards> SignIn<S> {
     /// See [`SignInError`].
     pub fn sign_out(&self, now_s: u64, token: &str) -> Result<(), SignInError> {
         let used = RefreshToken::parse(token).ok_or(SignInError::TokenInvalid)?;
-        self.change(now_s, used.user, false, |account, _| {
+        self.accounts(now_s).change(used.user, false, |account, _| {
             let device = account.devices.get(&used.device.0).ok_or(SignInError::TokenInvalid)?;
             match device.family.standing_of(&used.secret, now_s, self.policy.refresh_ttl_s) {
                 Standing::Unknown => Err(SignInError::TokenInvalid),
@@ -232,8 +235,8 @@ impl<S: Shards> SignIn<S> {
     /// # Errors
     /// See [`SignInError`].
     pub fn devices(&self, now_s: u64, access_token: &str) -> Result<Vec<DeviceInfo>, SignInError> {
-        let claims = self.claims(now_s, access_token)?;
-        let (_, mut account) = self.read(now_s, claims.user)?.ok_or(SignInError::TokenInvalid)?;
+        let claims = self.authenticate(now_s, access_token)?;
+        let (_, mut account) = self.accounts(now_s).open(claims.user)?.ok_or(SignInError::TokenInvalid)?;
         account.forget_silent(now_s, self.policy.refresh_ttl_s);
         let info = |(number, device): (u32, Device)| DeviceInfo {
             device: DeviceId(number),
@@ -248,35 +251,13 @@ impl<S: Shards> SignIn<S> {
         Accounts { shards: &self.shards, keys: &self.keys, now_s }
     }
 
-    pub(crate) fn read(&self, now_s: u64, user: UserId) -> Result<Option<(UserRow, Account)>, SignInError> {
-        let Some(row) = self.accounts(now_s).read(user)? else { return Ok(None) };
-        let account = Account::decode(&row.account).map_err(|error| SignInError::Damaged(user, error.to_string()))?;
-        Ok(Some((row, account)))
+    pub(crate) fn shards(&self) -> &S {
+        &self.shards
     }
 
-    /// Who has an access token.
-    pub(crate) fn claims(&self, now_s: u64, access_token: &str) -> Result<Claims, SignInError> {
+    /// Whose access token this is.
+    pub(crate) fn authenticate(&self, now_s: u64, access_token: &str) -> Result<Claims, SignInError> {
         self.keys.verify(access_token, now_s).map_err(|_| SignInError::TokenInvalid)
-    }
-
-    /// Changes an account, again and again while others change it too. `change` is told the device's number, which is a new
-    /// one where `adds_device`; what it refuses is not written.
-    pub(crate) fn change(
-        &self,
-        now_s: u64,
-        user: UserId,
-        adds_device: bool,
-        mut change: impl FnMut(&mut Account, DeviceId) -> Result<(), SignInError>,
-    ) -> Result<DeviceId, SignInError> {
-        for _ in 0..CHANGE_ATTEMPTS_MAX {
-            let (row, mut account) = self.read(now_s, user)?.ok_or(SignInError::TokenInvalid)?;
-            let device = DeviceId(row.devices + u32::from(adds_device));
-            change(&mut account, device)?;
-            if let Some(device) = self.accounts(now_s).write(user, row.version, account.encode(), adds_device)? {
-                return Ok(device);
-            }
-        }
-        Err(SignInError::Busy)
     }
 
     fn signed_in(&self, now_s: u64, handle: &str, refresh: RefreshToken) -> SignedIn {

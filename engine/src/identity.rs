@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde::de::DeserializeOwned;
 use trunkline_cli::{Failure, identity, time};
-use trunkline_edge::accounts::Accounts;
-use trunkline_edge::admin::{Admin, AdminClient, AdminSocket, Facts, Refusal, Request, Token, now_s};
+use trunkline_edge::admin::{Admin, AdminClient, AdminSocket, Facts, Refusal, Request, Token, answer_at_rest};
 use trunkline_edge::http::{HttpError, HttpPort, Watch};
 use trunkline_edge::public::{self, Arrivals, Door, Public};
 use trunkline_edge::sign_in::{Policy, SignIn};
@@ -159,8 +159,7 @@ pub fn stats(data: &Path) -> Result<(), Failure> {
 }
 
 fn issue(data: &Path, request: &Request) -> Result<(), Failure> {
-    let token = ask(data, request)?;
-    let Token { handle, user, device, expires_s, token } = token;
+    let Token { handle, user, device, expires_s, token } = ask(data, request)?;
     let until = time::day_and_time(expires_s);
     eprintln!("trunkline: {handle} is user {user}; the token of device {device} lasts until {until}");
     match identity::keep_token(&handle, &token) {
@@ -172,7 +171,10 @@ fn issue(data: &Path, request: &Request) -> Result<(), Failure> {
 }
 
 /// Asks the server that runs with the folder, or does it in the folder where none runs.
-fn ask(data: &Path, request: &Request) -> Result<Token, Failure> {
+///
+/// # Errors
+/// What was refused, or that neither can be had.
+pub fn ask<T: DeserializeOwned>(data: &Path, request: &Request) -> Result<T, Failure> {
     let give_up_at = Instant::now() + FOLDER_HELD_MAX;
     loop {
         let socket = AdminClient::connect(data).map_err(|error| Failure::new("admin_socket", error.to_string()))?;
@@ -183,13 +185,7 @@ fn ask(data: &Path, request: &Request) -> Result<Token, Failure> {
         match Offline::open(data, keys.clone()) {
             Ok(offline) => {
                 eprintln!("trunkline: no server runs with {}, opening the folder", data.display());
-                let accounts = Accounts { shards: &offline, keys: &keys, now_s: now_s() };
-                let issued = match request {
-                    Request::UserAdd { name, ttl_s } => accounts.add(name, *ttl_s),
-                    Request::UserToken { name, ttl_s } => accounts.token(name, *ttl_s),
-                    Request::Counters | Request::Status => unreachable!("a folder counts nothing"),
-                };
-                return issued.map(Token::from).map_err(|error| failure(error.into()));
+                return answer_at_rest(&offline, &keys, request).map_err(failure);
             }
             Err(OpenError::Locked { .. }) if Instant::now() < give_up_at => thread::sleep(FOLDER_AGAIN),
             Err(OpenError::Locked { path }) => {
@@ -209,7 +205,8 @@ fn failure(refusal: Refusal) -> Failure {
     Failure::new(refusal.error, refusal.message)
 }
 
-fn print_line(text: &str) {
+/// Prints a line for whoever asked.
+pub fn print_line(text: &str) {
     let mut out = std::io::stdout().lock();
     // Whoever asked may not listen any more; it is done all the same.
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());

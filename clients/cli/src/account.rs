@@ -42,6 +42,15 @@ struct Devices {
     devices: Vec<Device>,
 }
 
+/// How something is changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Method {
+    Post,
+    Put,
+    Patch,
+    Delete,
+}
+
 #[derive(Serialize)]
 struct Credentials<'a> {
     handle: &'a str,
@@ -102,6 +111,51 @@ impl Accounts {
         let answer = self.agent.get(&url).header("Authorization", format!("Bearer {access_token}")).call();
         let devices: Devices = self.read(self.judge(answer)?)?;
         Ok(devices.devices)
+    }
+
+    /// Looks something up for whoever has the token.
+    pub fn look<T: DeserializeOwned>(&self, token: &str, path: &str, query: &[(&str, &str)]) -> Result<T, Failure> {
+        let asked = self.agent.get(format!("{}{path}", self.base)).query_pairs(query.iter().copied());
+        let answer = asked.header("Authorization", format!("Bearer {token}")).call();
+        self.read(self.judge(answer)?)
+    }
+
+    /// Changes something for whoever has the token; what it is then.
+    pub fn change<T: DeserializeOwned>(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, Failure> {
+        self.read(self.send(token, method, path, body)?)
+    }
+
+    /// The same where there is nothing to be told of it.
+    pub fn tell(&self, token: &str, method: Method, path: &str) -> Result<(), Failure> {
+        self.send(token, method, path, None::<&()>).map(drop)
+    }
+
+    fn send(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<http::Response<Body>, Failure> {
+        let url = format!("{}{path}", self.base);
+        let bearer = format!("Bearer {token}");
+        let request = match method {
+            Method::Post => self.agent.post(&url),
+            Method::Put => self.agent.put(&url),
+            Method::Patch => self.agent.patch(&url),
+            Method::Delete => return self.judge(self.agent.delete(&url).header("Authorization", bearer).call()),
+        };
+        let request = request.header("Authorization", bearer);
+        self.judge(match body {
+            Some(body) => request.send_json(body),
+            None => request.send_empty(),
+        })
     }
 
     fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {

@@ -1,5 +1,7 @@
 //! The command line of the client commands.
 
+mod people;
+
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -12,6 +14,8 @@ use crate::failure::Failure;
 use crate::folders;
 use crate::identity::{Given, Identity};
 use crate::limits::TIMEOUT_DEFAULT;
+
+pub use people::{ContactArgs, ContactsArgs, ContactsCommand, ProfileArgs};
 
 /// A client command.
 #[derive(Debug, Subcommand)]
@@ -29,6 +33,11 @@ pub enum Command {
     Group(GroupCommand),
     /// Print your conversations, the latest change first.
     List(ListArgs),
+    /// Ask, accept, remove and block people.
+    #[command(subcommand)]
+    Contacts(ContactsCommand),
+    /// Print or change what others see of you.
+    Profile(ProfileArgs),
     /// Make an account, and sign this device in.
     Signup(SignInArgs),
     /// Sign this device in to an account.

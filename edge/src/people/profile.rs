@@ -31,7 +31,7 @@ impl<S: Shards> People<'_, S> {
     pub fn change_profile(&self, change: ProfileChange) -> Result<Person, PeopleError> {
         let display_name = change.display_name.as_deref().map(display_name).transpose()?;
         let avatar = change.avatar.as_deref().map(avatar).transpose()?;
-        self.sign_in.change(self.now_s, self.caller, false, |account, _| {
+        self.accounts().change(self.caller, false, |account, _| {
             if let Some(name) = &display_name {
                 account.profile.display_name.clone_from(name);
             }

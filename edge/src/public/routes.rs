@@ -225,7 +225,7 @@ impl From<SignInError> for Refusal {
             SignInError::Wrong | SignInError::TokenInvalid | SignInError::TokenCopied => {
                 (StatusCode::UNAUTHORIZED, None)
             }
-            SignInError::SignUpClosed => (StatusCode::FORBIDDEN, None),
+            SignInError::SignUpClosed | SignInError::Suspended => (StatusCode::FORBIDDEN, None),
             SignInError::Taken | SignInError::TooManyDevices => (StatusCode::CONFLICT, None),
             SignInError::Attempts(seconds) => (StatusCode::TOO_MANY_REQUESTS, Some(*seconds)),
             SignInError::Damaged(..) => (StatusCode::INTERNAL_SERVER_ERROR, None),

@@ -14,7 +14,10 @@ pub(crate) struct Account {
     pub(super) password: Option<String>,
     /// Devices that have signed in, by number. Those with a token by an operator are not among them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) devices: BTreeMap<u32, Device>,
+    pub(crate) devices: BTreeMap<u32, Device>,
+    /// Its operator keeps it out.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub suspended: bool,
     /// What others see of the user.
     #[serde(default, skip_serializing_if = "Profile::is_empty")]
     pub profile: Profile,
@@ -40,7 +43,7 @@ impl Profile {
 
 /// A device that has signed in.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) struct Device {
+pub(crate) struct Device {
     /// As its user calls it.
     pub name: String,
     /// When it signed in, in seconds since 1970.

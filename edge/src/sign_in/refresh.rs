@@ -44,7 +44,7 @@ impl RefreshToken {
 
 /// The tokens of a device: each is made of the one before it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) struct Family {
+pub(crate) struct Family {
     /// SHA-256 of the newest secret, in hex. The secret is 256 random bits, so a plain hash does.
     newest: String,
     /// Of the one before it.
@@ -56,7 +56,7 @@ pub(super) struct Family {
 
 /// What a token is good for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Standing {
+pub(crate) enum Standing {
     /// It gets the next one.
     Good,
     /// It was replaced longer ago than an answer travels: somebody has a copy.

@@ -109,7 +109,7 @@ fn devices_are_bounded_and_silent_ones_make_room() {
         account.devices.extend((2..=DEVICES_MAX as u32).map(|number| (number, device.clone())));
         Ok(())
     };
-    desk.change(NOW_S, first.user, false, fill).unwrap();
+    desk.accounts(NOW_S).change(first.user, false, fill).unwrap();
     assert_eq!(desk.sign_in(NOW_S + 1, &alice), Err(SignInError::TooManyDevices));
     let late = desk.sign_in(NOW_S + policy().refresh_ttl_s, &alice).unwrap();
     assert_eq!(desk.devices(NOW_S + policy().refresh_ttl_s, &late.access_token).unwrap().len(), 1);
@@ -127,4 +127,20 @@ fn faults_of_the_store_are_told_as_what_they_are() {
         let error = desk.sign_in(NOW_S, &typed("alice", "correct horse", "")).unwrap_err();
         assert_eq!(error.code(), code, "and not that the password is wrong");
     }
+}
+
+#[test]
+fn who_is_suspended_is_out_until_that_ends() {
+    let desk = desk(policy());
+    let alice = typed("alice", "correct horse", "");
+    let first = desk.sign_up(NOW_S, &alice).unwrap();
+    desk.accounts(NOW_S).set_suspended(first.user, true).unwrap();
+    assert_eq!(desk.sign_in(NOW_S, &alice), Err(SignInError::Suspended));
+    assert_eq!(desk.sign_in(NOW_S, &typed("alice", "wrong horse", "")), Err(SignInError::Wrong), "nobody else is told");
+    assert_eq!(desk.refresh(NOW_S, &first.refresh_token), Err(SignInError::Suspended));
+    let asked = desk.people(NOW_S, &first.access_token).err();
+    assert_eq!(asked, Some(crate::people::PeopleError::Account(SignInError::Suspended)));
+    desk.accounts(NOW_S).set_suspended(first.user, false).unwrap();
+    assert_eq!(desk.refresh(NOW_S, &first.refresh_token), Err(SignInError::TokenInvalid), "it signs in anew");
+    assert!(desk.sign_in(NOW_S, &alice).is_ok());
 }
