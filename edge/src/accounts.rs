@@ -3,6 +3,7 @@
 use std::fmt;
 
 use trunkline_shards::contract::{AdminAnswer, AdminRequest, ShardId};
+use trunkline_shards::directory::{DirectoryAnswer, DirectoryRequest};
 use trunkline_shards::store::{Revocation, UserKey, UserRow};
 use trunkline_wire::handle::{Handle, HandleError};
 use trunkline_wire::ids::{DeviceId, HashSlot, TenantId, UserId};
@@ -40,6 +41,8 @@ pub enum AccountError {
     Taken(Handle),
     /// Nobody has the handle.
     Unknown(Handle),
+    /// Its user is suspended.
+    Suspended(Handle),
     /// The shard was busy for seconds.
     Busy,
     /// The disk is full.
@@ -60,6 +63,7 @@ impl AccountError {
             AccountError::Ttl(_) => "invalid_ttl",
             AccountError::Taken(_) => ErrorCode::HandleTaken.name(),
             AccountError::Unknown(_) => ErrorCode::UnknownHandle.name(),
+            AccountError::Suspended(_) => "suspended",
             AccountError::Busy => ErrorCode::Busy.name(),
             AccountError::StorageFull => ErrorCode::StorageFull.name(),
             AccountError::StorageUnavailable | AccountError::Random(_) => ErrorCode::StorageUnavailable.name(),
@@ -96,6 +100,10 @@ impl fmt::Display for AccountError {
             AccountError::Unknown(handle) => {
                 let handle = handle.as_str();
                 write!(f, "nobody has the handle {handle}; to make that user run: trunkline user add {handle}")
+            }
+            AccountError::Suspended(handle) => {
+                let handle = handle.as_str();
+                write!(f, "{handle} is suspended; to end that run: trunkline user unsuspend {handle}")
             }
             AccountError::Busy => f.write_str("the server is too busy; try again"),
             AccountError::StorageFull => f.write_str("the disk is full, nothing was written; make room and try again"),
@@ -202,6 +210,9 @@ impl<S: Shards + ?Sized> Accounts<'_, S> {
     pub fn token(&self, name: &str, ttl_s: Option<u64>) -> Result<Issued, AccountError> {
         let ttl_s = check_ttl(ttl_s)?;
         let (handle, user) = self.known(name)?;
+        if self.is_suspended(user)? {
+            return Err(AccountError::Suspended(handle));
+        }
         match self.ask(self.home(user), &AdminRequest::CreateDevice { tenant: TENANT, user })? {
             AdminAnswer::DeviceCreated(device) => Ok(self.issue(handle, user, device, ttl_s)),
             AdminAnswer::UnknownUser => Err(AccountError::Unknown(handle)),
@@ -227,12 +238,20 @@ impl<S: Shards + ?Sized> Accounts<'_, S> {
         }
     }
 
-    fn home(&self, user: UserId) -> ShardId {
+    pub(crate) fn home(&self, user: UserId) -> ShardId {
         HashSlot::of_user(TENANT, user).shard(self.shards.count())
     }
 
+    /// Asks what any shard answers.
+    pub(crate) fn look(&self, request: DirectoryRequest) -> Result<DirectoryAnswer, AccountError> {
+        match self.ask(0, &AdminRequest::Directory(request))? {
+            AdminAnswer::Directory(answer) => Ok(answer),
+            answer => unreachable!("no answer to a look at the directory: {answer:?}"),
+        }
+    }
+
     /// What every request may be answered with becomes an error.
-    fn ask(&self, shard: ShardId, request: &AdminRequest) -> Result<AdminAnswer, AccountError> {
+    pub(crate) fn ask(&self, shard: ShardId, request: &AdminRequest) -> Result<AdminAnswer, AccountError> {
         match ask_patiently(self.shards, shard, request) {
             Ok(AdminAnswer::Busy) => Err(AccountError::Busy),
             Ok(AdminAnswer::StorageFull) => Err(AccountError::StorageFull),

@@ -1,10 +1,11 @@
 //! What an operator asks a deployment, as lines of JSON: one request per line, one answer per line.
 //!
 //! `{"op":"user_add","name":"alice","ttl_s":3600}`, `{"op":"user_token","name":"alice"}` (`ttl_s` may be left out),
-//! `{"op":"user_revoke","name":"alice","device":2}` (without `device`: all), `{"op":"counters"}`, `{"op":"status"}`. A
-//! refusal is `{"error":CODE,"message":...}`.
+//! `{"op":"user_revoke","name":"alice","device":2}` (without `device`: all) and the others of [`Request`], `{"op":"counters"}`,
+//! `{"op":"status"}`. A refusal is `{"error":CODE,"message":...}`.
 
 mod client;
+mod looking;
 mod socket;
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -52,6 +53,47 @@ pub enum Request {
         /// Which device; none: all.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         device: Option<u32>,
+    },
+    /// A page of users, in order of handle: `{"users":[...],"more":...,"after":...}`.
+    UserList {
+        /// How their handles begin.
+        #[serde(default)]
+        prefix: String,
+        /// What the page before said.
+        #[serde(default)]
+        after: String,
+        /// Most of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u32>,
+    },
+    /// One user.
+    UserShow {
+        /// The handle.
+        name: String,
+    },
+    /// Keep a user out. Answered as [`Request::UserShow`].
+    UserSuspend {
+        /// The handle.
+        name: String,
+    },
+    /// Let it in again. Answered as [`Request::UserShow`].
+    UserUnsuspend {
+        /// The handle.
+        name: String,
+    },
+    /// A page of conversations, in order of id: `{"conversations":[...],"more":...,"after":...}`.
+    ConversationList {
+        /// What the page before said.
+        #[serde(default)]
+        after: String,
+        /// Most of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u32>,
+    },
+    /// One conversation and its members.
+    ConversationShow {
+        /// Which, 32 hex digits.
+        conversation: String,
     },
     /// The counters: `{"total":{NAME:NUMBER,...},"shards":[{...},...],"store":{...}}`.
     Counters,
@@ -234,9 +276,9 @@ fn answer_about_user(shards: &impl Shards, keys: &TokenKeys, request: &Request) 
             let handle = handle.as_str().to_owned();
             Ok(to_value(&Revoked { handle, user: user.to_string(), device: *device }))
         }
-        Request::Counters | Request::Status => {
+        request => looking::answer(&accounts, request).unwrap_or_else(|| {
             Err(Refusal::new(ErrorCode::Unsupported.name(), "only a server that runs answers this"))
-        }
+        }),
     }
 }
 

@@ -1,12 +1,13 @@
 //! Signing up and in: passwords and refresh tokens become access tokens. Everything here may wait for a shard and for
 //! Argon2, so it runs on threads that may.
 
-mod account;
+pub(crate) mod account;
 mod attempts;
 mod changes;
 mod error;
 mod passwords;
 mod refresh;
+mod suspension;
 
 use std::net::IpAddr;
 
@@ -17,6 +18,7 @@ use trunkline_wire::token::{Claims, Scopes, TokenKeys};
 use crate::accounts::{Accounts, TENANT};
 use crate::ask::Shards;
 use crate::limits::{DEVICE_NAME_BYTES_MAX, DEVICES_MAX};
+use crate::people::Paces;
 
 use account::{Account, Device};
 use attempts::Attempts;
@@ -38,10 +40,14 @@ pub struct Policy {
     pub password_memory_kib: u32,
     /// Passes over that memory.
     pub password_passes: u32,
+    /// Look-ups by handle that a user may make at once.
+    pub lookup_burst: u32,
+    /// Seconds after which one more is allowed.
+    pub lookup_every_s: u64,
 }
 
 impl Default for Policy {
-    /// 15 minutes, 90 days, and what OWASP asks of Argon2id at least: 19 MiB, 2 passes.
+    /// 15 minutes, 90 days, and what OWASP asks of Argon2id at least: 19 MiB, 2 passes; look-ups as on a connection.
     fn default() -> Policy {
         Policy {
             sign_up: true,
@@ -49,6 +55,8 @@ impl Default for Policy {
             refresh_ttl_s: 90 * 86_400,
             password_memory_kib: 19 * 1024,
             password_passes: 2,
+            lookup_burst: 100,
+            lookup_every_s: 90,
         }
     }
 }
@@ -103,6 +111,7 @@ pub struct SignIn<S> {
     policy: Policy,
     passwords: Passwords,
     attempts: Attempts,
+    pub(crate) paces: Paces,
 }
 
 impl<S: Shards> SignIn<S> {
@@ -112,7 +121,7 @@ impl<S: Shards> SignIn<S> {
     /// The system has no random numbers.
     pub fn new(shards: S, keys: TokenKeys, policy: Policy) -> Result<SignIn<S>, SignInError> {
         let passwords = Passwords::new(policy.password_memory_kib, policy.password_passes)?;
-        Ok(SignIn { shards, keys, policy, passwords, attempts: Attempts::new() })
+        Ok(SignIn { shards, keys, policy, passwords, attempts: Attempts::new(), paces: Paces::new(&policy) })
     }
 
     /// Makes a user, and signs its first device in.
@@ -135,7 +144,7 @@ impl<S: Shards> SignIn<S> {
         let device = Device { name, since_s: now_s, access_to_s: self.access_to_s(now_s), family };
         let password = Some(self.passwords.hash(typed.password)?);
         // The first device of a user has the number 1.
-        let account = Account { password, devices: [(1, device)].into() };
+        let account = Account { password, devices: [(1, device)].into(), ..Account::default() };
         let (user, device) = accounts.create(&handle, account.encode())?;
         Ok(self.signed_in(now_s, handle.as_str(), RefreshToken { user, device, secret }))
     }
@@ -162,6 +171,7 @@ impl<S: Shards> SignIn<S> {
         let Some((user, (row, _))) = found.filter(|_| is_right) else { return Err(SignInError::Wrong) };
         let (secret, family) = Family::begin(now_s, random_secret()?);
         let device = self.accounts(now_s).change(user, true, |account, device| {
+            account.check_not_suspended()?;
             account.forget_silent(now_s, self.policy.refresh_ttl_s);
             if account.devices.len() >= DEVICES_MAX {
                 return Err(SignInError::TooManyDevices);
@@ -183,6 +193,7 @@ impl<S: Shards> SignIn<S> {
         let secret = random_secret()?;
         let mut is_copied = false;
         self.accounts(now_s).change(used.user, false, |account, _| {
+            account.check_not_suspended()?;
             let device = account.devices.get_mut(&used.device.0).ok_or(SignInError::TokenInvalid)?;
             match device.family.standing_of(&used.secret, now_s, self.policy.refresh_ttl_s) {
                 Standing::Good => {
@@ -279,8 +290,12 @@ impl<S: Shards> SignIn<S> {
         now_s.saturating_add(self.policy.access_ttl_s)
     }
 
-    fn accounts(&self, now_s: u64) -> Accounts<'_, S> {
+    pub(crate) fn accounts(&self, now_s: u64) -> Accounts<'_, S> {
         Accounts { shards: &self.shards, keys: &self.keys, now_s }
+    }
+
+    pub(crate) fn shards(&self) -> &S {
+        &self.shards
     }
 
     fn signed_in(&self, now_s: u64, handle: &str, refresh: RefreshToken) -> SignedIn {

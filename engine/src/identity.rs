@@ -13,7 +13,7 @@ use trunkline_cli::{Failure, identity, time};
 use trunkline_edge::admin::{Admin, AdminClient, AdminSocket, Facts, Refusal, Request, Revoked, Token, answer_at_rest};
 use trunkline_edge::http::{HttpError, HttpPort, Watch};
 use trunkline_edge::public::{self, Arrivals, Door, Public};
-use trunkline_edge::sign_in::SignIn;
+use trunkline_edge::sign_in::{Policy, SignIn};
 use trunkline_edge::{BoxedShards, keys};
 use trunkline_engine::ring::Feature;
 use trunkline_engine::{Config, Guest, GuestDoor, Server, ShardSetup};
@@ -77,7 +77,7 @@ fn open_public(
     watch: &Arc<Watch>,
 ) -> Result<Public, String> {
     let shards: BoxedShards = Box::new(Running::of(server));
-    let sign_in = SignIn::new(shards, keys.clone(), config.accounts).map_err(|error| error.to_string())?;
+    let sign_in = SignIn::new(shards, keys.clone(), policy(config)).map_err(|error| error.to_string())?;
     let apart = !server.features().has(Feature::FixedFdInstall);
     let listen = Some(config.http_listen.as_str()).filter(|listen| apart && !listen.is_empty());
     let public =
@@ -88,6 +88,14 @@ fn open_public(
         tracing::warn!("this kernel cannot hand connections over, and `http.listen` is empty: nobody can sign in");
     }
     Ok(public)
+}
+
+/// What is decided about accounts: look-ups over HTTP are as many as those on a connection.
+fn policy(config: &Config) -> Policy {
+    // Both are bounded far below.
+    let number = |limit: u64| u32::try_from(limit).unwrap_or(u32::MAX);
+    let (lookup_burst, lookup_every_s) = (number(config.limits.lookup_burst), config.limits.lookup_every_s);
+    Policy { lookup_burst, lookup_every_s, ..config.accounts }
 }
 
 /// The admin port, unless it is off.
@@ -174,7 +182,10 @@ fn issue(data: &Path, request: &Request) -> Result<(), Failure> {
 }
 
 /// Asks the server that runs with the folder, or does it in the folder where none runs.
-fn ask<T: DeserializeOwned>(data: &Path, request: &Request) -> Result<T, Failure> {
+///
+/// # Errors
+/// What was refused, or that neither can be had.
+pub fn ask<T: DeserializeOwned>(data: &Path, request: &Request) -> Result<T, Failure> {
     let give_up_at = Instant::now() + FOLDER_HELD_MAX;
     loop {
         let socket = AdminClient::connect(data).map_err(|error| Failure::new("admin_socket", error.to_string()))?;
@@ -205,7 +216,8 @@ fn failure(refusal: Refusal) -> Failure {
     Failure::new(refusal.error, refusal.message)
 }
 
-fn print_line(text: &str) {
+/// Prints a line for whoever asked.
+pub fn print_line(text: &str) {
     let mut out = std::io::stdout().lock();
     // Whoever asked may not listen any more; it is done all the same.
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());

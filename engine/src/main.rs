@@ -3,6 +3,7 @@
 
 mod identity;
 mod offline;
+mod operator;
 mod top;
 mod watched;
 
@@ -34,9 +35,12 @@ enum Command {
     Serve(ServeArgs),
     /// Print every setting with its value, as TOML for --config; takes what serve takes.
     Config(ServeArgs),
-    /// Make users, and tokens for their devices.
+    /// Make users and tokens for their devices, look at users, and keep them out.
     #[command(subcommand)]
     User(UserCommand),
+    /// Look at conversations.
+    #[command(subcommand)]
+    Conversation(operator::ConversationCommand),
     /// Print the counters of the running server as JSON.
     Stats(DataArgs),
     /// Show what each shard of the running server does, every second.
@@ -93,6 +97,14 @@ enum UserCommand {
     Token(UserArgs),
     /// Sign a device of a user out, or all of them.
     Revoke(RevokeArgs),
+    /// Print all users.
+    List(operator::UserListArgs),
+    /// Print a user with its devices.
+    Show(operator::UserNamedArgs),
+    /// Keep a user out: it cannot sign in or renew its tokens.
+    Suspend(operator::UserNamedArgs),
+    /// Let a user in again.
+    Unsuspend(operator::UserNamedArgs),
 }
 
 #[derive(Debug, Args)]
@@ -166,6 +178,11 @@ fn main() -> ExitCode {
         Command::User(UserCommand::Revoke(RevokeArgs { name, device, data })) => {
             finish(data.folder().and_then(|data| identity::user_revoke(&data, name, device)))
         }
+        Command::User(UserCommand::List(args)) => finish(operator::users(args)),
+        Command::User(UserCommand::Show(args)) => finish(operator::show_user(args)),
+        Command::User(UserCommand::Suspend(args)) => finish(operator::suspend_user(args)),
+        Command::User(UserCommand::Unsuspend(args)) => finish(operator::unsuspend_user(args)),
+        Command::Conversation(command) => finish(operator::conversation(command)),
         Command::Stats(data) => finish(data.folder().and_then(|data| identity::stats(&data))),
         Command::Top(TopArgs { once, data }) => finish(data.folder().and_then(|data| top::run(&data, once))),
         Command::Client(command) => trunkline_cli::run(command),

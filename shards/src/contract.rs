@@ -12,7 +12,9 @@ use alloc::vec::Vec;
 
 use trunkline_wire::ids::{DeviceId, TenantId, UserId};
 
+use crate::contacts::{ContactsAnswer, ContactsRequest};
 use crate::counters::Counters;
+use crate::directory::{DirectoryAnswer, DirectoryRequest};
 use crate::entry::Entry;
 use crate::store::{Append, Load, Put, Revocation, StoreResult, UserKey, UserRow};
 
@@ -302,6 +304,10 @@ pub enum AdminRequest {
         /// When it was issued, in seconds since 1970.
         issued_s: u64,
     },
+    /// What users are to each other.
+    Contacts(ContactsRequest),
+    /// What there is; any shard answers.
+    Directory(DirectoryRequest),
     /// This shard's counters.
     Counters,
 }
@@ -329,6 +335,10 @@ pub enum AdminAnswer {
     IsRevoked(bool),
     /// No such user.
     UnknownUser,
+    /// What users are to each other.
+    Contacts(ContactsAnswer),
+    /// What there is.
+    Directory(DirectoryAnswer),
     /// The counters.
     Counters(Box<Counters>),
     /// No room now: ask again.

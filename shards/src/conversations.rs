@@ -3,6 +3,9 @@
 mod announce;
 mod answers;
 #[cfg(test)]
+mod blocked;
+mod blocking;
+#[cfg(test)]
 mod bounds;
 #[cfg(test)]
 mod churn;

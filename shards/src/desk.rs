@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::contacts::ContactStep;
 use crate::contract::{Effect, Effects, Ticket};
 use crate::conversation::SuspendedSend;
 use crate::entry::HomeRequest;
@@ -54,6 +55,12 @@ pub(crate) enum Purpose {
     Revocation(Ticket, Revocation),
     /// An administrator's request.
     Account(Ticket, AccountStep),
+    /// The same, about contacts.
+    Contact(Ticket, ContactStep),
+    /// The same, about what there is.
+    Directory(Ticket),
+    /// What is blocked of a 1:1 that is not stored yet.
+    Blocks(ConversationKey),
 }
 
 /// A page of history that was asked of the store.
@@ -143,6 +150,7 @@ impl Desk {
             | Purpose::List(_)
             | Purpose::Position(..)
             | Purpose::Revocation(..)
+            | Purpose::Contact(_, ContactStep::Write { .. })
             | Purpose::Account(
                 _,
                 AccountStep::WriteUser { .. }

@@ -10,10 +10,12 @@ use trunkline_wire::token::TokenKeys;
 
 use crate::accounts::Accounts;
 use crate::cache::Cache;
+use crate::contacts::ContactsRequest;
 use crate::contract::{AdminAnswer, AdminRequest, Bytes, Core, Effect, Effects, Event, Now, ShardId, Ticket};
 use crate::conversations::{self, Conversations};
 use crate::counters::Counters;
 use crate::desk::{Desk, Purpose};
+use crate::directory;
 use crate::entry::Entry;
 use crate::front::Front;
 use crate::limits::Limits;
@@ -151,6 +153,7 @@ impl Shard {
                 users.revocation_stored(&mut turn, ticket, revocation, done);
             }
             (Purpose::Account(ticket, step), result) => accounts.stored(&mut turn, ticket, step, result),
+            (Purpose::Contact(ticket, step), result) => accounts.contacts.stored(&mut turn, ticket, step, result),
             (Purpose::Checkpoint, _) => {}
             (Purpose::Unmark(key), StoreResult::Put(done)) => conversations.unmarked(&mut turn, key, done.map(drop)),
             (Purpose::Receipts(key), StoreResult::Put(done)) => {
@@ -224,6 +227,8 @@ fn take_loaded(
         Purpose::Sync(asked) => users.sync_loaded(turn, *asked, loaded),
         Purpose::StoredPosition(reply, request) => users.stored_position(turn, reply, *request, loaded),
         Purpose::User(key) => users.loaded(turn, key, loaded),
+        Purpose::Directory(ticket) => directory::loaded(turn, ticket, loaded),
+        Purpose::Blocks(key) => conversations.blocks_loaded(turn, key, loaded),
         Purpose::Append(_)
         | Purpose::Checkpoint
         | Purpose::Unmark(_)
@@ -232,6 +237,7 @@ fn take_loaded(
         | Purpose::List(_)
         | Purpose::Position(..)
         | Purpose::Revocation(..)
+        | Purpose::Contact(..)
         | Purpose::Account(..) => unreachable!("these are not answered by a read"),
     }
 }
@@ -263,6 +269,9 @@ impl Core for Shard {
             Event::Admin { ticket, request: AdminRequest::IsRevoked { key, device, issued_s } } => {
                 let answer = AdminAnswer::IsRevoked(users.is_revoked(key, device, issued_s));
                 effects.push(Effect::Answer { ticket, answer });
+            }
+            Event::Admin { ticket, request: AdminRequest::Contacts(ContactsRequest::Tell { key, block }) } => {
+                conversations.tell_block(&mut turn, ticket, key, block);
             }
             Event::Admin { ticket, request } => accounts.request(&mut turn, ticket, request),
             Event::Drain => self.begin_drain(now, effects),

@@ -5,8 +5,8 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use trunkline_shards::store::{
-    ConversationKey, ConversationMeta, DeviceReceipt, ListRow, Load, Loaded, Revocation, Row, StoreFault, StoreResult,
-    UserKey, UserRow,
+    ContactRow, ConversationKey, ConversationMeta, DeviceReceipt, ListRow, Load, Loaded, Revocation, Row, StoreFault,
+    StoreResult, UserKey, UserRow,
 };
 use trunkline_wire::ids::{ConversationId, DeviceId, TenantId, UserId};
 
@@ -34,6 +34,7 @@ pub(crate) struct Tables {
     list_order: BTreeSet<(UserKey, u64, ConversationId)>,
     ceilings: BTreeMap<UserKey, u64>,
     positions: BTreeMap<(UserKey, DeviceId), u64>,
+    contacts: BTreeMap<(UserKey, UserId), ContactRow>,
     users: BTreeMap<UserKey, UserRow>,
     handles: BTreeMap<(TenantId, String), UserId>,
     /// Whose they are, with the time of issue.
@@ -108,6 +109,12 @@ impl Tables {
             Change::List(key, changed) => self.change_list(key, changed),
             Change::Ceiling(key, ceiling) => {
                 self.ceilings.insert(key, ceiling);
+            }
+            Change::Contact(key, peer, Some(row)) => {
+                self.contacts.insert((key, peer), row);
+            }
+            Change::Contact(key, peer, None) => {
+                self.contacts.remove(&(key, peer));
             }
             Change::Position(key, device, position) => {
                 self.positions.insert((key, device), position);
@@ -226,5 +233,36 @@ impl Reads for Tables {
         let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded((after.until_s, after.key, after.device)));
         let range = self.revocations.range((from, Bound::Unbounded));
         range.map(|(&(until_s, key, device), &issued_to_s)| Ok(Revocation { until_s, key, device, issued_to_s }))
+    }
+
+    fn contact(&self, key: UserKey, peer: UserId) -> Result<Option<ContactRow>, StoreFault> {
+        Ok(self.contacts.get(&(key, peer)).copied())
+    }
+
+    fn contacts_behind(
+        &self,
+        key: UserKey,
+        after: UserId,
+    ) -> impl Iterator<Item = Result<(UserId, ContactRow), StoreFault>> {
+        let first = UserId(after.0.saturating_add(1));
+        self.contacts.range((key, first)..=(key, UserId(u64::MAX))).map(|(&(_, peer), &row)| Ok((peer, row)))
+    }
+
+    fn handles_from(
+        &self,
+        tenant: TenantId,
+        first: &str,
+    ) -> impl Iterator<Item = Result<(String, UserId), StoreFault>> {
+        let found = self.handles.range((tenant, first.to_owned())..);
+        let found = found.take_while(move |((of, _), _)| *of == tenant);
+        found.map(|((_, folded), &user)| Ok((folded.clone(), user)))
+    }
+
+    fn metas_from(
+        &self,
+        first: ConversationKey,
+    ) -> impl Iterator<Item = Result<(ConversationId, ConversationMeta), StoreFault>> {
+        let found = self.metas.range(first..).take_while(move |(key, _)| key.tenant == first.tenant);
+        found.map(|(key, meta)| Ok((key.conversation, meta.clone())))
     }
 }

@@ -1,5 +1,6 @@
 //! The command line of the client commands.
 
+mod people;
 mod sign_in;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::folders;
 use crate::identity::{Given, Identity};
 use crate::limits::TIMEOUT_DEFAULT;
 
+pub use people::{ContactArgs, ContactsArgs, ContactsCommand, ProfileArgs};
 pub use sign_in::{DevicesArgs, DevicesCommand, LogoutArgs, SignInArgs};
 
 /// A client command.
@@ -33,6 +35,11 @@ pub enum Command {
     Group(GroupCommand),
     /// Print your conversations, the latest change first.
     List(ListArgs),
+    /// Ask, accept, remove and block people.
+    #[command(subcommand)]
+    Contacts(ContactsCommand),
+    /// Print or change what others see of you.
+    Profile(ProfileArgs),
     /// Make an account, and sign this device in.
     Signup(SignInArgs),
     /// Sign this device in to an account.

@@ -37,10 +37,14 @@ impl Door {
     }
 
     /// Does what makes a thread wait.
-    async fn ask<T: Send + 'static>(
+    pub(super) async fn ask<T, E>(
         &self,
-        ask: impl FnOnce(&SignIn<BoxedShards>, u64) -> Result<T, SignInError> + Send + 'static,
-    ) -> Result<T, Refusal> {
+        ask: impl FnOnce(&SignIn<BoxedShards>, u64) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        E: Into<Refusal> + Send + 'static,
+    {
         let permit = Arc::clone(&self.waiting).try_acquire_owned().map_err(|_| SignInError::Busy)?;
         let sign_in = Arc::clone(&self.sign_in);
         let asked = tokio::task::spawn_blocking(move || {
@@ -48,7 +52,7 @@ impl Door {
             drop(permit);
             answer
         });
-        Ok(asked.await.map_err(|_| SignInError::Busy)??)
+        asked.await.map_err(|_| SignInError::Busy)?.map_err(E::into)
     }
 }
 
@@ -65,6 +69,7 @@ pub(super) fn routes(door: Door, watch: Arc<Watch>) -> Router {
         .route("/v1/logout", post(logout))
         .route("/v1/devices", get(devices))
         .route("/v1/devices/{device}", patch(rename_device).delete(revoke_device))
+        .merge(super::people::routes())
         .with_state(door)
         .merge(health(&watch))
         .fallback(none)
@@ -130,7 +135,7 @@ impl From<DeviceInfo> for DeviceShown {
     }
 }
 
-type Body<T> = Result<Json<T>, JsonRejection>;
+pub(super) type Body<T> = Result<Json<T>, JsonRejection>;
 type Numbered = Result<Path<u32>, PathRejection>;
 type Peer = ConnectInfo<SocketAddr>;
 
@@ -198,12 +203,12 @@ fn device_of(number: Numbered) -> Result<DeviceId, SignInError> {
 }
 
 /// An answer that nobody on the way may keep.
-fn secret(status: StatusCode, body: impl Serialize) -> Response {
+pub(super) fn secret(status: StatusCode, body: impl Serialize) -> Response {
     (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
 /// The access token of a request (RFC 6750, 2.1).
-struct Bearer(String);
+pub(super) struct Bearer(pub String);
 
 impl<S: Sync> FromRequestParts<S> for Bearer {
     type Rejection = Refusal;
@@ -223,11 +228,11 @@ impl<S: Sync> FromRequestParts<S> for Bearer {
 }
 
 /// Why a request has no other answer.
-struct Refusal {
+pub(super) struct Refusal {
     status: StatusCode,
     code: &'static str,
     message: String,
-    retry_after_s: Option<u64>,
+    pub(super) retry_after_s: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -237,7 +242,7 @@ struct Told<'a> {
 }
 
 impl Refusal {
-    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Refusal {
+    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Refusal {
         Refusal { status, code, message: message.into(), retry_after_s: None }
     }
 }
@@ -252,7 +257,7 @@ impl From<SignInError> for Refusal {
                 (StatusCode::UNAUTHORIZED, None)
             }
             SignInError::UnknownDevice => (StatusCode::NOT_FOUND, None),
-            SignInError::SignUpClosed => (StatusCode::FORBIDDEN, None),
+            SignInError::SignUpClosed | SignInError::Suspended => (StatusCode::FORBIDDEN, None),
             SignInError::Taken | SignInError::TooManyDevices => (StatusCode::CONFLICT, None),
             SignInError::Attempts(seconds) => (StatusCode::TOO_MANY_REQUESTS, Some(*seconds)),
             SignInError::Damaged(..) => (StatusCode::INTERNAL_SERVER_ERROR, None),

@@ -11,10 +11,34 @@ use super::refresh::Family;
 pub(crate) struct Account {
     /// In PHC string format; none: no password opens this account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub password: Option<String>,
+    pub(super) password: Option<String>,
     /// Devices that have signed in, by number. Those with a token by an operator are not among them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub devices: BTreeMap<u32, Device>,
+    pub(crate) devices: BTreeMap<u32, Device>,
+    /// Its operator keeps it out.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub suspended: bool,
+    /// What others see of the user.
+    #[serde(default, skip_serializing_if = "Profile::is_empty")]
+    pub profile: Profile,
+}
+
+/// What a user shows of itself beside its handle.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Profile {
+    /// What it is called; empty: by its handle.
+    #[serde(default)]
+    pub display_name: String,
+    /// What its picture goes by; empty: there is none.
+    #[serde(default)]
+    pub avatar: String,
+}
+
+impl Profile {
+    /// Whether it says nothing.
+    fn is_empty(&self) -> bool {
+        *self == Profile::default()
+    }
 }
 
 /// A device that has signed in.
@@ -56,7 +80,8 @@ mod tests {
     fn what_is_kept_is_read_again_and_what_is_unknown_is_passed_over() {
         let (_, family) = Family::begin(10, [1; 32]);
         let device = Device { name: "télé 📱".to_owned(), since_s: 5, access_to_s: 9, family };
-        let account = Account { password: Some("$argon2id$x".to_owned()), devices: [(3, device)].into() };
+        let account =
+            Account { password: Some("$argon2id$x".to_owned()), devices: [(3, device)].into(), ..Account::default() };
         assert_eq!(Account::decode(&account.encode()).unwrap(), account);
         assert_eq!(Account::decode(b"").unwrap(), Account::default());
         assert_eq!(Account::decode(br#"{"shoe_size":43}"#).unwrap(), Account::default());
@@ -69,7 +94,7 @@ mod tests {
             let family = Family::begin(at_s, [1; 32]).1;
             Device { name: String::new(), since_s: 0, access_to_s: 0, family }
         };
-        let mut account = Account { password: None, devices: [(1, device(10)), (2, device(50))].into() };
+        let mut account = Account { devices: [(1, device(10)), (2, device(50))].into(), ..Account::default() };
         account.forget_silent(100, 60);
         assert_eq!(account.devices.keys().collect::<Vec<_>>(), [&2]);
     }

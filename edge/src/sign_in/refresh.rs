@@ -56,7 +56,7 @@ pub(crate) struct Family {
 
 /// What a token is good for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Standing {
+pub(crate) enum Standing {
     /// It gets the next one.
     Good,
     /// It was replaced longer ago than an answer travels: somebody has a copy.

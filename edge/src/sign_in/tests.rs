@@ -202,3 +202,20 @@ fn a_token_without_the_scope_of_a_user_opens_no_account() {
     };
     assert_eq!(desk.authenticate(NOW_S, &keys().sign(&claims)), Err(SignInError::TokenInvalid));
 }
+
+#[test]
+fn who_is_suspended_is_out_until_that_ends() {
+    let desk = desk(policy());
+    let alice = typed("alice", "correct horse", "");
+    let first = desk.sign_up(NOW_S, &alice).unwrap();
+    desk.accounts(NOW_S).set_suspended(first.user, true).unwrap();
+    assert_eq!(desk.sign_in(NOW_S, &alice), Err(SignInError::Suspended));
+    assert_eq!(desk.sign_in(NOW_S, &typed("alice", "wrong horse", "")), Err(SignInError::Wrong), "nobody else is told");
+    assert_eq!(desk.refresh(NOW_S, &first.refresh_token), Err(SignInError::Suspended));
+    let asked = desk.people(NOW_S, &first.access_token).err();
+    assert_eq!(asked, Some(crate::people::PeopleError::Account(SignInError::TokenInvalid)));
+    desk.accounts(NOW_S).set_suspended(first.user, false).unwrap();
+    assert_eq!(desk.refresh(NOW_S, &first.refresh_token), Err(SignInError::TokenInvalid), "it signs in anew");
+    let again = desk.sign_in(NOW_S + 1, &alice).unwrap();
+    assert!(desk.authenticate(NOW_S + 1, &again.access_token).is_ok());
+}

@@ -47,6 +47,29 @@ pub(crate) fn device(key: UserKey, device: DeviceId) -> [u8; 16] {
     bytes
 }
 
+/// (tenant, user, other user).
+pub(crate) fn contact(key: UserKey, peer: UserId) -> [u8; 20] {
+    let mut bytes = [0; 20];
+    bytes[..12].copy_from_slice(&user(key));
+    bytes[12..].copy_from_slice(&peer.0.to_be_bytes());
+    bytes
+}
+
+/// The other user of such a key.
+pub(crate) fn contact_peer(key: &[u8]) -> Option<UserId> {
+    Some(UserId(u64::from_be_bytes(key.get(12..)?.try_into().ok()?)))
+}
+
+/// The conversation of the key of a meta.
+pub(crate) fn conversation_id(key: &[u8]) -> Option<ConversationId> {
+    Some(ConversationId(key.get(4..)?.try_into().ok()?))
+}
+
+/// The folded handle of such a key.
+pub(crate) fn handle_text(key: &[u8]) -> Option<&str> {
+    str::from_utf8(key.get(4..)?).ok()
+}
+
 /// (tenant, user, conversation): the key of a list's row.
 pub(crate) fn list_row(key: UserKey, conversation: ConversationId) -> [u8; 28] {
     let mut bytes = [0; 28];

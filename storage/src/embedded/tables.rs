@@ -8,7 +8,8 @@ use fjall::{
     UserValue,
 };
 use trunkline_shards::store::{
-    ConversationKey, ConversationMeta, DeviceReceipt, ListRow, Revocation, Row, StoreFault, UserKey, UserRow,
+    ContactRow, ConversationKey, ConversationMeta, DeviceReceipt, ListRow, Revocation, Row, StoreFault, UserKey,
+    UserRow,
 };
 use trunkline_wire::ids::{ConversationId, DeviceId, TenantId, UserId};
 
@@ -44,6 +45,8 @@ pub(crate) struct Tables {
     pub(super) ceilings: Keyspace,
     /// (tenant, user, device) -> position.
     pub(super) positions: Keyspace,
+    /// (tenant, user, other user) -> what they are to each other, as the first sees it.
+    pub(super) contacts: Keyspace,
     /// (tenant, user) -> account.
     pub(super) users: Keyspace,
     /// (tenant, folded handle) -> user.
@@ -83,6 +86,7 @@ impl Tables {
             list_order: table("list_order")?,
             ceilings: table("ceilings")?,
             positions: table("positions")?,
+            contacts: table("contacts")?,
             users: table("users")?,
             handles: table("handles")?,
             revocations: table("revocations")?,
@@ -117,8 +121,9 @@ impl Tables {
     pub(super) fn all(&self) -> impl Iterator<Item = &Keyspace> {
         let of_conversations =
             [&self.messages, &self.conversations, &self.checkpoints, &self.receipts, &self.unannounced];
-        let of_users = [&self.lists, &self.list_order, &self.ceilings, &self.positions, &self.users, &self.handles];
-        of_conversations.into_iter().chain(of_users).chain([&self.revocations, &self.store])
+        let of_lists = [&self.lists, &self.list_order, &self.ceilings, &self.positions];
+        let of_users = [&self.contacts, &self.users, &self.handles, &self.revocations, &self.store];
+        of_conversations.into_iter().chain(of_lists).chain(of_users)
     }
 }
 
@@ -341,5 +346,45 @@ impl Reads for View<'_> {
             (Ok(found), Some(after)) => keys::revocation(found) != keys::revocation(after),
             _ => true,
         })
+    }
+
+    fn contact(&self, key: UserKey, peer: UserId) -> Result<Option<ContactRow>, StoreFault> {
+        self.found_or(&self.tables.contacts, &keys::contact(key, peer), list_codec::decode_contact, None)
+    }
+
+    fn contacts_behind(
+        &self,
+        key: UserKey,
+        after: UserId,
+    ) -> impl Iterator<Item = Result<(UserId, ContactRow), StoreFault>> {
+        let table = &self.tables.contacts;
+        let first = UserId(after.0.saturating_add(1));
+        let found = self.range(table, &keys::contact(key, first), &keys::contact(key, UserId(u64::MAX)));
+        found.filter_map(|guard| decodable(table, guard, list_codec::decode_contact_of))
+    }
+
+    fn handles_from(
+        &self,
+        tenant: TenantId,
+        first: &str,
+    ) -> impl Iterator<Item = Result<(String, UserId), StoreFault>> {
+        let table = &self.tables.handles;
+        // No text has such a byte.
+        let last = [&tenant.0.to_be_bytes()[..], &[0xff]].concat();
+        let decode =
+            |key: &[u8], value: &[u8]| Some((keys::handle_text(key)?.to_owned(), codec::decode_owner(key, value)?));
+        let found = self.range(table, &keys::handle(tenant, first), &last);
+        found.filter_map(move |guard| decodable(table, guard, decode))
+    }
+
+    fn metas_from(
+        &self,
+        first: ConversationKey,
+    ) -> impl Iterator<Item = Result<(ConversationId, ConversationMeta), StoreFault>> {
+        let table = &self.tables.conversations;
+        let last = ConversationKey { conversation: ConversationId([0xff; 16]), ..first };
+        let decode = |key: &[u8], value: &[u8]| Some((keys::conversation_id(key)?, codec::decode_meta(key, value)?));
+        let found = self.range(table, &keys::conversation(first), &keys::conversation(last));
+        found.filter_map(move |guard| decodable(table, guard, decode))
     }
 }

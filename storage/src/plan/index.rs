@@ -18,6 +18,9 @@ impl<'a, R: Reads> Planner<'a, '_, R> {
         match put {
             Put::User { key, row } => self.change(Target::User(*key), Change::User(*key, row)),
             Put::ClaimHandle { tenant, folded, user } => return self.claim(*tenant, folded, *user),
+            Put::Contact { key, peer, row } => {
+                self.change(Target::Contact(*key, *peer), Change::Contact(*key, *peer, *row));
+            }
             Put::Checkpoint { key, as_of_seq, devices, members } => {
                 // A checkpoint never goes back, so that a late one does not forget a device.
                 if *as_of_seq >= self.checkpoint_seq(*key)? {
