@@ -90,6 +90,7 @@ impl Shards for TestShards {
                 row.devices += u32::from(adds_device);
                 AdminAnswer::AccountWritten(DeviceId(row.devices))
             }
+            AdminRequest::Archive(request) => unreachable!("nothing is archived here: {request:?}"),
             AdminRequest::Counters => {
                 AdminAnswer::Counters(Box::new(Counters { messages_stored: 10, ..Counters::default() }))
             }

@@ -52,7 +52,7 @@ impl Accounts {
                 let key = UserKey { tenant, user };
                 self.read_to_change(turn, ticket, key, AccountStep::ReadUser(key));
             }
-            AdminRequest::Counters => unreachable!("answered by the shard itself"),
+            AdminRequest::Archive(_) | AdminRequest::Counters => unreachable!("answered by others"),
         }
     }
 

@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 
 use trunkline_wire::ids::{DeviceId, TenantId, UserId};
 
+use crate::archive::{ArchiveAnswer, ArchiveRequest};
 use crate::counters::Counters;
 use crate::entry::Entry;
 use crate::store::{Append, Load, Put, StoreResult, UserRow};
@@ -291,6 +292,8 @@ pub enum AdminRequest {
         /// The user.
         user: UserId,
     },
+    /// What imports and exports ask of conversations.
+    Archive(Box<ArchiveRequest>),
     /// This shard's counters.
     Counters,
 }
@@ -314,6 +317,8 @@ pub enum AdminAnswer {
     AccountChanged,
     /// No such user.
     UnknownUser,
+    /// To an import or an export.
+    Archive(Box<ArchiveAnswer>),
     /// The counters.
     Counters(Box<Counters>),
     /// No room now: ask again.

@@ -4,13 +4,15 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use trunkline_wire::ids::{TenantId, UserId};
+
 use crate::contract::{Effect, Effects, Ticket};
 use crate::conversation::SuspendedSend;
 use crate::entry::HomeRequest;
 use crate::limits::Limits;
 use crate::router::Reply;
 use crate::slab::Slab;
-use crate::store::{Append, ConversationKey, Load, Put, UserKey};
+use crate::store::{Append, ConversationKey, Load, Put, Row, UserKey};
 use crate::users::SyncAsked;
 
 /// What an answer of the store is for.
@@ -22,6 +24,10 @@ pub(crate) enum Purpose {
     Conversation(ConversationKey),
     /// A page of history.
     History(HistoryAsked),
+    /// What the senders of a page of an import were called; the page, and whether it goes on.
+    Names(HistoryAsked, Vec<Row>, bool),
+    /// What an administrator asks of conversations at large.
+    Archive(Ticket, ArchiveStep),
     /// A repeated send that memory does not reach back to.
     FindSend(ConversationKey, Box<SuspendedSend>),
     /// A conversation's devices.
@@ -66,6 +72,19 @@ pub(crate) struct HistoryAsked {
     /// Nothing above this seq is shown.
     pub visible_seq: u64,
     pub epoch: u64,
+    /// What its senders were called goes with it.
+    pub is_named: bool,
+}
+
+/// How far such a request is.
+#[derive(Debug)]
+pub(crate) enum ArchiveStep {
+    /// Which of these senders are there already, and as what?
+    ReadSenders(TenantId, Vec<(UserId, String)>),
+    /// The others are being written.
+    WriteSenders,
+    /// Something is being read for whoever asked.
+    Read,
 }
 
 /// How far an administrator's request is.
@@ -140,6 +159,7 @@ impl Desk {
             | Purpose::Ceiling(..)
             | Purpose::List(_)
             | Purpose::Position(..)
+            | Purpose::Archive(_, ArchiveStep::WriteSenders)
             | Purpose::Account(
                 _,
                 AccountStep::WriteUser { .. }

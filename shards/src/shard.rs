@@ -8,6 +8,7 @@ use trunkline_wire::message::Encoder;
 use trunkline_wire::token::TokenKeys;
 
 use crate::accounts::Accounts;
+use crate::archive;
 use crate::cache::Cache;
 use crate::contract::{AdminAnswer, AdminRequest, Bytes, Core, Effect, Effects, Event, Now, ShardId, Ticket};
 use crate::conversations::{self, Conversations};
@@ -113,7 +114,7 @@ impl Shard {
         let (front, users, conversations, _, mut turn) = self.split(now, effects);
         match entry {
             Entry::Request { ticket, request } => {
-                let reply = Reply { shard: from, ticket };
+                let reply = Reply::Shard { shard: from, ticket };
                 match request.conversation_key() {
                     Some(_) => conversations.request(&mut turn, reply, *request),
                     None => users.request(&mut turn, reply, *request),
@@ -141,6 +142,7 @@ impl Shard {
                 conversations.appended(&mut turn, key, done.map(drop));
             }
             (Purpose::Account(ticket, step), result) => accounts.stored(&mut turn, ticket, step, result),
+            (Purpose::Archive(ticket, step), result) => archive::stored(&mut turn, ticket, step, result),
             (Purpose::Checkpoint, _) => {}
             (Purpose::Unmark(key), StoreResult::Put(done)) => conversations.unmarked(&mut turn, key, done.map(drop)),
             (Purpose::Receipts(key), StoreResult::Put(done)) => {
@@ -203,7 +205,8 @@ fn take_loaded(
 ) {
     match purpose {
         Purpose::Conversation(key) => conversations.loaded(turn, key, loaded),
-        Purpose::History(asked) => conversations::history_loaded(turn, &asked, loaded),
+        Purpose::History(asked) => conversations::history_loaded(turn, asked, loaded),
+        Purpose::Names(asked, rows, more) => conversations::names_loaded(turn, &asked, &rows, more, loaded),
         Purpose::FindSend(key, send) => conversations.send_found(turn, key, *send, loaded),
         Purpose::CheckUser(reply) => users::user_checked(turn, reply, loaded),
         Purpose::Resolve(reply, request) => users::handle_resolved(turn, reply, request, loaded),
@@ -221,6 +224,7 @@ fn take_loaded(
         | Purpose::Ceiling(..)
         | Purpose::List(_)
         | Purpose::Position(..)
+        | Purpose::Archive(..)
         | Purpose::Account(..) => unreachable!("these are not answered by a read"),
     }
 }
@@ -245,6 +249,9 @@ impl Core for Shard {
             Event::Admin { ticket, request: AdminRequest::Counters } => {
                 let counters = Box::new(self.counters());
                 effects.push(Effect::Answer { ticket, answer: AdminAnswer::Counters(counters) });
+            }
+            Event::Admin { ticket, request: AdminRequest::Archive(request) } => {
+                archive::request(&mut turn, conversations, ticket, *request);
             }
             Event::Admin { ticket, request } => accounts.request(&mut turn, ticket, request),
             Event::Drain => self.begin_drain(now, effects),

@@ -1,6 +1,7 @@
 //! A store in memory: every promise but durability.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use trunkline_shards::store::{
@@ -130,6 +131,14 @@ impl Tables {
 impl Reads for Tables {
     fn meta(&self, key: ConversationKey) -> Result<Option<ConversationMeta>, StoreFault> {
         Ok(self.metas.get(&key).cloned())
+    }
+
+    fn metas(
+        &self,
+        after: Option<ConversationKey>,
+    ) -> impl Iterator<Item = Result<(ConversationKey, ConversationMeta), StoreFault>> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.metas.range((from, Bound::Unbounded)).map(|(&key, meta)| Ok((key, meta.clone())))
     }
 
     fn checkpoint(&self, key: ConversationKey) -> Result<Option<Checkpoint>, StoreFault> {

@@ -226,6 +226,20 @@ impl Reads for View<'_> {
         self.get(&self.tables.conversations, &keys::conversation(key), codec::decode_meta)
     }
 
+    fn metas(
+        &self,
+        after: Option<ConversationKey>,
+    ) -> impl Iterator<Item = Result<(ConversationKey, ConversationMeta), StoreFault>> {
+        let table = &self.tables.conversations;
+        let first = after.map_or([0; 20], keys::conversation);
+        let found = self.range(table, &first, &[0xff; 20]).map(move |guard| {
+            let decode =
+                |key: &[u8], value: &[u8]| Some((keys::conversation_of(key)?, codec::decode_meta(key, value)?));
+            Ok(decode_found(table, guard, decode)??)
+        });
+        found.filter(move |found| !found.as_ref().is_ok_and(|(key, _)| Some(*key) == after))
+    }
+
     fn checkpoint(&self, key: ConversationKey) -> Result<Option<Checkpoint>, StoreFault> {
         self.get(&self.tables.checkpoints, &keys::conversation(key), codec::decode_checkpoint)
     }

@@ -14,6 +14,9 @@ impl<'a, R: Reads> Planner<'a, '_, R> {
     pub(super) fn put(&mut self, put: &'a Put) -> Planned<PutOutcome> {
         match put {
             Put::User { key, row } => self.change(Target::User(*key), Change::User(*key, row)),
+            Put::Users(rows) => {
+                rows.iter().for_each(|(key, row)| self.change(Target::User(*key), Change::User(*key, row)));
+            }
             Put::ClaimHandle { tenant, folded, user } => return self.claim(*tenant, folded, *user),
             Put::Checkpoint { key, as_of_seq, devices, members } => {
                 // A checkpoint never goes back, so that a late one does not forget a device.
