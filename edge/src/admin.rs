@@ -1,7 +1,7 @@
 //! What an operator asks a deployment, as lines of JSON: one request per line, one answer per line.
 //!
 //! `{"op":"user_add","name":"alice","ttl_s":3600}`, `{"op":"user_token","name":"alice"}` (`ttl_s` may be left out),
-//! `{"op":"counters"}`, `{"op":"status"}`. A refusal is `{"error":CODE,"message":...}`.
+//! `{"op":"counters"}`, `{"op":"status"}`, and those of [`crate::archive`]. A refusal is `{"error":CODE,"message":...}`.
 
 mod client;
 mod socket;
@@ -16,6 +16,7 @@ use trunkline_wire::message::ErrorCode;
 use trunkline_wire::token::TokenKeys;
 
 use crate::accounts::{AccountError, Accounts, Issued, ask_code};
+use crate::archive::{self, Archive, KnownSenders};
 use crate::ask::{AskError, Shards, ask_patiently};
 
 pub use client::{AdminClient, Numbers, Told};
@@ -41,6 +42,16 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ttl_s: Option<u64>,
     },
+    /// Import lines. Answered with [`archive::Imported`].
+    Import(archive::ImportLines),
+    /// What was imported so far? Answered with [`archive::Checked`].
+    ImportCheck(archive::ImportCheck),
+    /// Let users see an imported conversation. Answered with an empty object.
+    ImportMembers(archive::ImportMembers),
+    /// Which conversations are there? Answered with [`archive::Conversations`].
+    ExportConversations(archive::ExportConversations),
+    /// What was said in one? Answered with [`archive::Exported`].
+    ExportRows(archive::ExportRows),
     /// The counters: `{"total":{NAME:NUMBER,...},"shards":[{...},...],"store":{...}}`.
     Counters,
     /// What runs here: [`Facts`] and `uptime_s`.
@@ -134,12 +145,13 @@ pub struct Admin<S> {
     keys: TokenKeys,
     facts: Facts,
     since: Instant,
+    known: KnownSenders,
 }
 
 impl<S: Shards> Admin<S> {
     /// Asks these shards, and signs with these keys.
     pub fn new(shards: S, keys: TokenKeys, facts: Facts) -> Admin<S> {
-        Admin { shards, keys, facts, since: Instant::now() }
+        Admin { shards, keys, facts, since: Instant::now(), known: KnownSenders::default() }
     }
 
     /// The answer to a line, without an end of line; waits for shards.
@@ -151,17 +163,30 @@ impl<S: Shards> Admin<S> {
         answer.unwrap_or_else(|refusal| to_value(&refusal)).to_string()
     }
 
-    fn answer(&self, request: &Request) -> Result<Value, Refusal> {
+    /// Answers a request; waits for shards.
+    ///
+    /// # Errors
+    /// Why it has no answer.
+    pub fn answer(&self, request: &Request) -> Result<Value, Refusal> {
         let accounts = Accounts { shards: &self.shards, keys: &self.keys, now_s: now_s() };
         let issued = match request {
             Request::UserAdd { name, ttl_s } => accounts.add(name, *ttl_s),
             Request::UserToken { name, ttl_s } => accounts.token(name, *ttl_s),
+            Request::Import(asked) => return told(self.archive(accounts).import(asked)),
+            Request::ImportCheck(asked) => return told(self.archive(accounts).check(asked)),
+            Request::ImportMembers(asked) => return self.archive(accounts).admit(asked),
+            Request::ExportConversations(asked) => return told(self.archive(accounts).conversations(asked)),
+            Request::ExportRows(asked) => return told(self.archive(accounts).export(asked)),
             Request::Counters => return self.counters(),
             Request::Status => {
                 return Ok(to_value(&Status { facts: &self.facts, uptime_s: self.since.elapsed().as_secs() }));
             }
         };
         Ok(to_value(&Token::from(issued?)))
+    }
+
+    fn archive<'a>(&'a self, accounts: Accounts<'a, S>) -> Archive<'a, S> {
+        Archive { accounts, known: &self.known }
     }
 
     fn counters(&self) -> Result<Value, Refusal> {
@@ -203,6 +228,10 @@ fn of_store(store: &StoreCounters) -> Value {
         ("commit_us", commit_us.sum()),
     ];
     numbers.into_iter().map(|(name, number)| (name.to_owned(), number.into())).collect::<Map<_, _>>().into()
+}
+
+fn told(answer: Result<impl Serialize, Refusal>) -> Result<Value, Refusal> {
+    answer.map(|answer| to_value(&answer))
 }
 
 fn to_value(of: &impl Serialize) -> Value {

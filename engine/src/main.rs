@@ -1,8 +1,11 @@
 //! The one binary, `trunkline`: a server, its operator's commands, and the terminal client.
 #![forbid(unsafe_code)]
 
+mod export;
 mod identity;
+mod import;
 mod offline;
+mod reach;
 mod top;
 mod watched;
 
@@ -37,6 +40,10 @@ enum Command {
     /// Make users, and tokens for their devices.
     #[command(subcommand)]
     User(UserCommand),
+    /// Bring in what was said elsewhere, from a file with an object of JSON per line.
+    Import(ImportArgs),
+    /// Print everything that was said, as lines that can be imported.
+    Export(DataArgs),
     /// Print the counters of the running server as JSON.
     Stats(DataArgs),
     /// Show what each shard of the running server does, every second.
@@ -74,6 +81,21 @@ struct DataArgs {
     /// The server's folder [default: $TRUNKLINE_DATA, else $XDG_DATA_HOME/trunkline, else ~/.local/share/trunkline]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct ImportArgs {
+    /// Lines as {"conversation":"#ships","sender":"Zoë","sent_at":"2019-05-04T12:30:00Z","text":"ahoy"}
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// At most this many messages a second
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    speed: Option<u64>,
+    /// Let the user with this handle see all of it; may be given again
+    #[arg(long = "member", value_name = "HANDLE")]
+    members: Vec<String>,
+    #[command(flatten)]
+    data: DataArgs,
 }
 
 #[derive(Debug, Args)]
@@ -151,6 +173,11 @@ fn main() -> ExitCode {
         }
         Command::User(UserCommand::Add(args)) => finish(user(args, identity::user_add)),
         Command::User(UserCommand::Token(args)) => finish(user(args, identity::user_token)),
+        Command::Import(ImportArgs { file, speed, members, data }) => {
+            let order = import::Order { file, speed, members };
+            finish(data.folder().and_then(|data| import::run(&data, &order)))
+        }
+        Command::Export(data) => finish(data.folder().and_then(|data| export::run(&data))),
         Command::Stats(data) => finish(data.folder().and_then(|data| identity::stats(&data))),
         Command::Top(TopArgs { once, data }) => finish(data.folder().and_then(|data| top::run(&data, once))),
         Command::Client(command) => trunkline_cli::run(command),
