@@ -64,6 +64,7 @@ pub fn run(data: &Path, order: &Order) -> Result<(), Failure> {
     let progress = Progress::of("compared", plan.lines);
     let there = import.each(&mut reaches, &progress, |reach, lines, _| import.compare(reach, lines, &progress))?;
     let known: u64 = there.iter().sum();
+    progress.end();
     let count = plan.conversations.len();
     eprintln!("trunkline: {} lines of {count} conversations, of which {known} are there already", plan.lines);
     let progress = Progress::of("imported", plan.lines - known);

@@ -251,3 +251,78 @@ fn of_code(code: ErrorCode) -> AdminAnswer {
         code => archived(ArchiveAnswer::Refused(code)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+    use alloc::vec;
+
+    use trunkline_wire::token::{TokenKey, TokenKeys};
+
+    use super::*;
+    use crate::contract::{AdminRequest, Core, Effects, Event, Now};
+    use crate::limits::Limits;
+    use crate::store::PutOutcome;
+    use crate::{LaneRoom, Shard, ShardConfig};
+
+    const TENANT: TenantId = TenantId(0);
+
+    /// Asks to keep senders 5 and 6 where the store knows some users, and answers a write with this; the answer, and whether
+    /// there was a write.
+    fn keep(known: &[(u64, &str, bool)], put: Result<PutOutcome, StoreFault>) -> (AdminAnswer, Option<usize>) {
+        let mut shard = Shard::new(ShardConfig {
+            shard: 0,
+            shards: 1,
+            keys: TokenKeys::new(vec![TokenKey { id: 1, secret: [7; 32] }]).unwrap(),
+            limits: Limits::default(),
+            room: LaneRoom { pushes: 0, answers: 0 },
+            seed: [1; 32],
+            incarnation: 1,
+            hands_over: false,
+            now: Now::default(),
+        });
+        let senders = vec![(UserId(5), "Zoë".to_string()), (UserId(6), "zoë".to_string())];
+        let request = AdminRequest::Archive(Box::new(ArchiveRequest::KeepSenders { tenant: TENANT, senders }));
+        let mut effects = Effects::new();
+        let mut event = Event::Admin { ticket: Ticket(9), request };
+        let mut written = None;
+        loop {
+            shard.apply(Now::default(), event, &mut effects);
+            let Some(effect) = effects.drain().next() else { panic!("something follows") };
+            event = match effect {
+                Effect::Answer { ticket: Ticket(9), answer } => return (answer, written),
+                Effect::Load { ticket, .. } => {
+                    let name = |&(user, name, is_imported): &(u64, &str, bool)| SenderName {
+                        user: UserId(user),
+                        name: name.to_string(),
+                        is_imported,
+                    };
+                    let names = ArchiveLoaded::Names(known.iter().map(name).collect());
+                    Event::Stored { ticket, result: StoreResult::Loaded(Ok(Loaded::Archive(names))) }
+                }
+                Effect::Put { ticket, put: rows } => {
+                    let Put::Users(rows) = *rows else { panic!("rows of users are written") };
+                    assert!(rows.iter().all(|(_, row)| row.devices == 0 && row.account.is_empty()));
+                    written = Some(rows.len());
+                    Event::Stored { ticket, result: StoreResult::Put(put) }
+                }
+                effect => panic!("{effect:?}"),
+            };
+        }
+    }
+
+    #[test]
+    fn senders_are_kept_once_and_take_nobodys_place() {
+        let kept = archived(ArchiveAnswer::SendersKept);
+        let done = Ok(PutOutcome::Done);
+        assert_eq!(keep(&[], done), (kept.clone(), Some(2)));
+        assert_eq!(keep(&[(5, "Zoë", true)], done), (kept.clone(), Some(1)));
+        assert_eq!(keep(&[(5, "Zoë", true), (6, "zoë", true)], done), (kept, None));
+        for other in [(6, "Zoë", true), (6, "zoë", false), (6, "", true)] {
+            let taken = archived(ArchiveAnswer::SenderTaken(UserId(6)));
+            assert_eq!(keep(&[other], done), (taken, None), "{other:?}");
+        }
+        assert_eq!(keep(&[], Err(StoreFault::Full)), (AdminAnswer::StorageFull, Some(2)));
+        assert_eq!(keep(&[], Err(StoreFault::Unknown)), (AdminAnswer::StorageUnavailable, Some(2)));
+    }
+}

@@ -61,6 +61,49 @@ fn bad_lines_are_named_and_nothing_is_written() {
     server.stop();
 }
 
+/// Whoever speaks to the admin socket without the command.
+#[test]
+fn requests_that_are_none_are_refused() {
+    let mut server = serve("1", &[]);
+    let said =
+        |sender: &str, sent_at_ms: u64, text: &str| json!({"sender": sender, "sent_at_ms": sent_at_ms, "text": text});
+    let import = |conversation: &str, first: u64, lines: Vec<serde_json::Value>| json!({"op": "import", "conversation": conversation, "first": first, "lines": lines});
+    let good = said("Zoë", 1, "");
+    let big = said("Zoë", 1, &"\u{1}".repeat(61_440));
+    let mut admin = server.admin();
+    for refused in [
+        import("#a", 0, vec![good.clone()]),
+        import("#a", u64::MAX, vec![good.clone()]),
+        import("#a", 1, vec![]),
+        import("#a", 1, vec![good.clone(); 51]),
+        import("#a", 1, vec![big.clone(), said("Zoë", 1, "x")]),
+        import("", 1, vec![good.clone()]),
+        import("#a\n", 1, vec![good.clone()]),
+        import("#a", 1, vec![said("", 1, "")]),
+        import("#a", 1, vec![said("Zoë", 0, "")]),
+        import("#a", 1, vec![said("Zoë", u64::MAX, "")]),
+        import("#a", 1, vec![said("Zoë", 1, &"x".repeat(61_441))]),
+        json!({"op": "import_check", "conversation": "", "from_seq": 1}),
+        json!({"op": "import_members", "conversation": "#a", "handles": []}),
+        json!({"op": "export_rows", "conversation": "a", "from_seq": 1}),
+        json!({"op": "export_conversations", "after": "a"}),
+    ] {
+        assert_eq!(admin.ask(&refused)["error"], "malformed", "{:.100}", refused.to_string());
+    }
+    enroll(&server, ["alice"]);
+    let members = json!({"op": "import_members", "conversation": "#a", "handles": ["alice"]});
+    assert_eq!(admin.ask(&members)["error"], "not_found");
+    assert_eq!(server.run(["export"]).succeeded().stdout, "");
+    // The largest there are, and a gap.
+    let done = |accepted: u64, high: u64, refusal: serde_json::Value| json!({"accepted": accepted, "refusal": refusal, "high": high});
+    assert_eq!(admin.ask(&import("#a", 1, vec![big])), done(1, 1, json!(null)));
+    assert_eq!(admin.ask(&import("#a", 2, vec![good.clone(); 50])), done(50, 51, json!(null)));
+    assert_eq!(admin.ask(&import("#a", 53, vec![good.clone()])), done(0, 51, json!("out_of_order")));
+    assert_eq!(admin.ask(&import("#a", 51, vec![good.clone(); 2])), done(2, 52, json!(null)), "one of them again");
+    assert_eq!(admin.ask(&import("#a", 52, vec![said("zoë", 1, "")])), done(0, 52, json!("client_seq_conflict")));
+    server.stop();
+}
+
 #[test]
 fn a_changed_line_is_a_conflict_with_its_number() {
     let mut server = serve("2", &[]);

@@ -52,10 +52,13 @@ impl Progress {
         eprintln!("trunkline: {} {done} of {} lines, {rate:.0} a second", self.doing, self.lines);
     }
 
-    /// That was all: what it came to.
+    /// That was all: what it came to, if there was anything to do.
     pub fn end(&self) {
         self.bar.finish_and_clear();
-        self.tell(self.done.load(Ordering::Relaxed));
+        match self.done.load(Ordering::Relaxed) {
+            0 => {}
+            done => self.tell(done),
+        }
     }
 
     /// It goes on no more.

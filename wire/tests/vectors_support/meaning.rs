@@ -204,7 +204,7 @@ fn history_time(at_ms: u64) -> String {
 }
 
 fn of_name(name: schema::SenderName<'_>) -> String {
-    line("name of", UserId(name.user())) + &text("  name", name.name())
+    line("name", UserId(name.user())) + &text("  name", name.name())
 }
 
 /// The body of a message: text, or what happened to the members.
