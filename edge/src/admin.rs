@@ -2,7 +2,7 @@
 //!
 //! `{"op":"user_add","name":"alice","ttl_s":3600}`, `{"op":"user_token","name":"alice"}` (`ttl_s` may be left out),
 //! `{"op":"user_revoke","name":"alice","device":2}` (without `device`: all) and the others of [`Request`], `{"op":"counters"}`,
-//! `{"op":"status"}`. A refusal is `{"error":CODE,"message":...}`.
+//! `{"op":"status"}`, and those of [`crate::archive`]. A refusal is `{"error":CODE,"message":...}`.
 
 mod client;
 mod looking;
@@ -10,7 +10,6 @@ mod socket;
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use trunkline_shards::contract::{AdminAnswer, AdminRequest};
@@ -20,6 +19,7 @@ use trunkline_wire::message::ErrorCode;
 use trunkline_wire::token::TokenKeys;
 
 use crate::accounts::{AccountError, Accounts, Issued, ask_code};
+use crate::archive::{self, Archive, KnownSenders};
 use crate::ask::{AskError, Shards, ask_patiently};
 use crate::sign_in::SignInError;
 
@@ -95,6 +95,16 @@ pub enum Request {
         /// Which, 32 hex digits.
         conversation: String,
     },
+    /// Import lines. Answered with [`archive::Imported`].
+    Import(archive::ImportLines),
+    /// What was imported so far? Answered with [`archive::Checked`].
+    ImportCheck(archive::ImportCheck),
+    /// Let users see an imported conversation. Answered with an empty object.
+    ImportMembers(archive::ImportMembers),
+    /// Which conversations are there? Answered with [`archive::Conversations`].
+    ExportConversations(archive::ExportConversations),
+    /// What was said in one? Answered with [`archive::Exported`].
+    ExportRows(archive::ExportRows),
     /// The counters: `{"total":{NAME:NUMBER,...},"shards":[{...},...],"store":{...}}`.
     Counters,
     /// What runs here: [`Facts`] and `uptime_s`.
@@ -205,12 +215,13 @@ pub struct Admin<S> {
     keys: TokenKeys,
     facts: Facts,
     since: Instant,
+    known: KnownSenders,
 }
 
 impl<S: Shards> Admin<S> {
     /// Asks these shards, and signs with these keys.
     pub fn new(shards: S, keys: TokenKeys, facts: Facts) -> Admin<S> {
-        Admin { shards, keys, facts, since: Instant::now() }
+        Admin { shards, keys, facts, since: Instant::now(), known: KnownSenders::default() }
     }
 
     /// The answer to a line, without an end of line; waits for shards.
@@ -222,12 +233,39 @@ impl<S: Shards> Admin<S> {
         answer.unwrap_or_else(|refusal| to_value(&refusal)).to_string()
     }
 
-    fn answer(&self, request: &Request) -> Result<Value, Refusal> {
+    /// Answers a request; waits for shards.
+    ///
+    /// # Errors
+    /// Why it has no answer.
+    pub fn answer(&self, request: &Request) -> Result<Value, Refusal> {
+        let accounts = Accounts { shards: &self.shards, keys: &self.keys, now_s: now_s() };
         match request {
+            Request::UserAdd { name, ttl_s } => Ok(to_value(&Token::from(accounts.add(name, *ttl_s)?))),
+            Request::UserToken { name, ttl_s } => Ok(to_value(&Token::from(accounts.token(name, *ttl_s)?))),
+            Request::UserRevoke { name, device } => {
+                let (handle, user) = accounts.known(name)?;
+                accounts.sign_out(user, device.map(DeviceId))?;
+                let handle = handle.as_str().to_owned();
+                Ok(to_value(&Revoked { handle, user: user.to_string(), device: *device }))
+            }
+            Request::UserList { .. }
+            | Request::UserShow { .. }
+            | Request::UserSuspend { .. }
+            | Request::UserUnsuspend { .. }
+            | Request::ConversationList { .. }
+            | Request::ConversationShow { .. } => looking::answer(&accounts, request),
+            Request::Import(asked) => told(self.archive(accounts).import(asked)),
+            Request::ImportCheck(asked) => told(self.archive(accounts).check(asked)),
+            Request::ImportMembers(asked) => self.archive(accounts).admit(asked),
+            Request::ExportConversations(asked) => told(self.archive(accounts).conversations(asked)),
+            Request::ExportRows(asked) => told(self.archive(accounts).export(asked)),
             Request::Counters => self.counters(),
             Request::Status => Ok(to_value(&Status { facts: &self.facts, uptime_s: self.since.elapsed().as_secs() })),
-            request => answer_about_user(&self.shards, &self.keys, request),
         }
+    }
+
+    fn archive<'a>(&'a self, accounts: Accounts<'a, S>) -> Archive<'a, S> {
+        Archive { accounts, known: &self.known }
     }
 
     fn counters(&self) -> Result<Value, Refusal> {
@@ -252,36 +290,6 @@ impl<S: Shards> Admin<S> {
     }
 }
 
-/// The answer to a request about a user over a folder that no server runs with.
-///
-/// # Errors
-/// What was refused, or that only a server answers this.
-pub fn answer_at_rest<T: DeserializeOwned>(
-    shards: &impl Shards,
-    keys: &TokenKeys,
-    request: &Request,
-) -> Result<T, Refusal> {
-    let answer = answer_about_user(shards, keys, request)?;
-    Ok(serde_json::from_value(answer).expect("the answer is of the kind that was asked for"))
-}
-
-fn answer_about_user(shards: &impl Shards, keys: &TokenKeys, request: &Request) -> Result<Value, Refusal> {
-    let accounts = Accounts { shards, keys, now_s: now_s() };
-    match request {
-        Request::UserAdd { name, ttl_s } => Ok(to_value(&Token::from(accounts.add(name, *ttl_s)?))),
-        Request::UserToken { name, ttl_s } => Ok(to_value(&Token::from(accounts.token(name, *ttl_s)?))),
-        Request::UserRevoke { name, device } => {
-            let (handle, user) = accounts.known(name)?;
-            accounts.sign_out(user, device.map(DeviceId))?;
-            let handle = handle.as_str().to_owned();
-            Ok(to_value(&Revoked { handle, user: user.to_string(), device: *device }))
-        }
-        request => looking::answer(&accounts, request).unwrap_or_else(|| {
-            Err(Refusal::new(ErrorCode::Unsupported.name(), "only a server that runs answers this"))
-        }),
-    }
-}
-
 fn named(counters: &Counters) -> Value {
     let mut names = Map::new();
     counters.each(|prefix, name, value| {
@@ -299,6 +307,10 @@ fn of_store(store: &StoreCounters) -> Value {
         ("commit_us", commit_us.sum()),
     ];
     numbers.into_iter().map(|(name, number)| (name.to_owned(), number.into())).collect::<Map<_, _>>().into()
+}
+
+fn told(answer: Result<impl Serialize, Refusal>) -> Result<Value, Refusal> {
+    answer.map(|answer| to_value(&answer))
 }
 
 fn to_value(of: &impl Serialize) -> Value {

@@ -8,6 +8,7 @@
 
 pub mod accounts;
 pub mod admin;
+pub mod archive;
 pub mod ask;
 pub mod http;
 pub mod keys;

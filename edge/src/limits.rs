@@ -1,11 +1,12 @@
 //! The numbers the edge keeps to, and how they relate.
 
 use trunkline_shards::store::ACCOUNT_BYTES_MAX;
+use trunkline_wire::limits::{SEND_BYTES_MAX, SENDER_NAME_BYTES_MAX, TITLE_BYTES_MAX};
 
 /// Connections of the admin socket at the same time.
 pub const ADMIN_CONNECTIONS_MAX: usize = 16;
-/// Longest line of the admin socket, in bytes, its end included.
-pub const ADMIN_LINE_BYTES_MAX: usize = 64 * 1024;
+/// Longest line of the admin socket, in bytes, its end included: lines of an import, however much JSON makes of them.
+pub const ADMIN_LINE_BYTES_MAX: usize = 512 * 1024;
 /// Milliseconds after which a silent connection of the admin socket is closed.
 pub const ADMIN_IDLE_MS: u64 = 60_000;
 /// Milliseconds a client of the admin socket waits for an answer.
@@ -90,12 +91,30 @@ pub const CONTACTS_PAGE_MAX: u32 = 200;
 /// How often a change of an account is tried where others change it too.
 pub const CHANGE_ATTEMPTS_MAX: u32 = 8;
 
+/// Lines of an import that come in one request.
+pub const IMPORT_LINES_MAX: usize = 50;
+/// The last millisecond of the year 9999.
+pub const SENT_AT_MS_MAX: u64 = 253_402_300_799_999;
+/// Senders of imports that are known to be users; more are asked for again.
+pub const SENDERS_KNOWN_MAX: usize = 65_536;
+/// Rows of one page of an export,
+pub const EXPORT_ROWS_MAX: u32 = 512;
+/// and their bytes, each counted as in a page of history.
+pub const EXPORT_BYTES_MAX: u32 = 256 * 1024;
+/// Conversations of one page of them.
+pub const EXPORT_CONVERSATIONS_MAX: u32 = 256;
+
 /// Largest file of keys, in bytes.
 pub const KEYS_BYTES_MAX: u64 = 64 * 1024;
 
 const _: () = {
     // An administrator who waits learns that the shard was busy, and not that nobody answered.
     assert!(ASK_BUSY_MS + ASK_ANSWER_MS < ADMIN_ANSWER_MS);
+    // JSON writes a byte as six at most.
+    assert!(
+        6 * (SEND_BYTES_MAX + TITLE_BYTES_MAX + IMPORT_LINES_MAX * SENDER_NAME_BYTES_MAX) + 64 * (IMPORT_LINES_MAX + 1)
+            <= ADMIN_LINE_BYTES_MAX
+    );
     // A probe that waits for its answer is not cut meanwhile.
     assert!(READY_ANSWER_MS < HTTP_ANSWER_MS && HTTP_ANSWER_MS < HTTP_CONNECTION_MS);
     // The least that the HTTP library takes.

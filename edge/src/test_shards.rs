@@ -209,6 +209,7 @@ impl Shards for TestShards {
                 AdminAnswer::Contacts(state.contacts(request))
             }
             AdminRequest::Directory(request) => AdminAnswer::Directory(state.look(request)),
+            AdminRequest::Archive(request) => unreachable!("nothing is archived here: {request:?}"),
             AdminRequest::Counters => {
                 AdminAnswer::Counters(Box::new(Counters { messages_stored: 10, ..Counters::default() }))
             }

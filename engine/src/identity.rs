@@ -5,12 +5,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use serde::de::DeserializeOwned;
 use trunkline_cli::{Failure, identity, time};
-use trunkline_edge::admin::{Admin, AdminClient, AdminSocket, Facts, Refusal, Request, Revoked, Token, answer_at_rest};
+use trunkline_edge::admin::{Admin, AdminSocket, Facts, Refusal, Request, Revoked, Token};
 use trunkline_edge::http::{HttpError, HttpPort, Watch};
 use trunkline_edge::public::{self, Arrivals, Door, Public};
 use trunkline_edge::sign_in::{Policy, SignIn};
@@ -18,15 +15,10 @@ use trunkline_edge::{BoxedShards, keys};
 use trunkline_engine::ring::Feature;
 use trunkline_engine::{Config, Guest, GuestDoor, Server, ShardSetup};
 use trunkline_shards::{LaneRoom, Shard, ShardConfig};
-use trunkline_storage::embedded::OpenError;
 use trunkline_wire::token::TokenKeys;
 
-use crate::offline::Offline;
+use crate::reach::{Reach, connect};
 use crate::watched::Running;
-
-/// How long a folder may be held by a server that starts or stops, or by another command.
-const FOLDER_HELD_MAX: Duration = Duration::from_secs(5);
-const FOLDER_AGAIN: Duration = Duration::from_millis(50);
 
 /// `serve`: runs a server to its exit code.
 pub fn serve(config: &Config) -> ExitCode {
@@ -149,7 +141,7 @@ pub fn user_token(data: &Path, name: String, ttl_s: Option<u64>) -> Result<(), F
 /// # Errors
 /// As [`user_add`].
 pub fn user_revoke(data: &Path, name: String, device: Option<u32>) -> Result<(), Failure> {
-    let Revoked { handle, user, device } = ask(data, &Request::UserRevoke { name, device })?;
+    let Revoked { handle, user, device } = Reach::open(data)?.ask(&Request::UserRevoke { name, device })?;
     let devices = device.map_or_else(|| "all devices".to_owned(), |device| format!("device {device}"));
     eprintln!("trunkline: {devices} of {handle} (user {user}) signed out");
     Ok(())
@@ -160,8 +152,7 @@ pub fn user_revoke(data: &Path, name: String, device: Option<u32>) -> Result<(),
 /// # Errors
 /// No server runs, or it does not answer.
 pub fn stats(data: &Path) -> Result<(), Failure> {
-    let socket = AdminClient::connect(data).map_err(|error| Failure::new("admin_socket", error.to_string()))?;
-    let Some(mut client) = socket else {
+    let Some(mut client) = connect(data)? else {
         let text = format!("no server runs with {}; is that its --data?", data.display());
         return Err(Failure::new("not_running", text));
     };
@@ -170,7 +161,7 @@ pub fn stats(data: &Path) -> Result<(), Failure> {
 }
 
 fn issue(data: &Path, request: &Request) -> Result<(), Failure> {
-    let Token { handle, user, device, expires_s, token } = ask(data, request)?;
+    let Token { handle, user, device, expires_s, token } = Reach::open(data)?.ask(request)?;
     let until = time::day_and_time(expires_s);
     eprintln!("trunkline: {handle} is user {user}; the token of device {device} lasts until {until}");
     match identity::keep_token(&handle, &token) {
@@ -181,42 +172,11 @@ fn issue(data: &Path, request: &Request) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Asks the server that runs with the folder, or does it in the folder where none runs.
-///
-/// # Errors
-/// What was refused, or that neither can be had.
-pub fn ask<T: DeserializeOwned>(data: &Path, request: &Request) -> Result<T, Failure> {
-    let give_up_at = Instant::now() + FOLDER_HELD_MAX;
-    loop {
-        let socket = AdminClient::connect(data).map_err(|error| Failure::new("admin_socket", error.to_string()))?;
-        if let Some(mut client) = socket {
-            return client.ask(request).map_err(failure);
-        }
-        let keys = keys::open(data).map_err(|error| Failure::new("keys", error.to_string()))?;
-        match Offline::open(data, keys.clone()) {
-            Ok(offline) => {
-                eprintln!("trunkline: no server runs with {}, opening the folder", data.display());
-                return answer_at_rest(&offline, &keys, request).map_err(failure);
-            }
-            Err(OpenError::Locked { .. }) if Instant::now() < give_up_at => thread::sleep(FOLDER_AGAIN),
-            Err(OpenError::Locked { path }) => {
-                let path = path.display();
-                let text = format!(
-                    "another process holds {path}, but no server answers on {path}/admin.sock: if it is starting, try \
-                     again; else stop it (who it is: fuser {path}/lock)"
-                );
-                return Err(Failure::new("data_locked", text));
-            }
-            Err(error) => return Err(Failure::new("store", error.to_string())),
-        }
-    }
-}
-
 fn failure(refusal: Refusal) -> Failure {
     Failure::new(refusal.error, refusal.message)
 }
 
-/// Prints a line for whoever asked.
+/// A line for scripts.
 pub fn print_line(text: &str) {
     let mut out = std::io::stdout().lock();
     // Whoever asked may not listen any more; it is done all the same.

@@ -1,9 +1,12 @@
 //! The one binary, `trunkline`: a server, its operator's commands, and the terminal client.
 #![forbid(unsafe_code)]
 
+mod export;
 mod identity;
+mod import;
 mod offline;
 mod operator;
+mod reach;
 mod top;
 mod watched;
 
@@ -41,6 +44,10 @@ enum Command {
     /// Look at conversations.
     #[command(subcommand)]
     Conversation(operator::ConversationCommand),
+    /// Bring in what was said elsewhere, from a file with an object of JSON per line.
+    Import(ImportArgs),
+    /// Print everything that was said, as lines that can be imported.
+    Export(DataArgs),
     /// Print the counters of the running server as JSON.
     Stats(DataArgs),
     /// Show what each shard of the running server does, every second.
@@ -78,6 +85,21 @@ struct DataArgs {
     /// The server's folder [default: $TRUNKLINE_DATA, else $XDG_DATA_HOME/trunkline, else ~/.local/share/trunkline]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct ImportArgs {
+    /// Lines as {"conversation":"#ships","sender":"Zoë","sent_at":"2019-05-04T12:30:00Z","text":"ahoy"}
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// At most this many messages a second
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    speed: Option<u64>,
+    /// Let the user with this handle see all of it; may be given again
+    #[arg(long = "member", value_name = "HANDLE")]
+    members: Vec<String>,
+    #[command(flatten)]
+    data: DataArgs,
 }
 
 #[derive(Debug, Args)]
@@ -183,6 +205,11 @@ fn main() -> ExitCode {
         Command::User(UserCommand::Suspend(args)) => finish(operator::suspend_user(args)),
         Command::User(UserCommand::Unsuspend(args)) => finish(operator::unsuspend_user(args)),
         Command::Conversation(command) => finish(operator::conversation(command)),
+        Command::Import(ImportArgs { file, speed, members, data }) => {
+            let order = import::Order { file, speed, members };
+            finish(data.folder().and_then(|data| import::run(&data, &order)))
+        }
+        Command::Export(data) => finish(data.folder().and_then(|data| export::run(&data))),
         Command::Stats(data) => finish(data.folder().and_then(|data| identity::stats(&data))),
         Command::Top(TopArgs { once, data }) => finish(data.folder().and_then(|data| top::run(&data, once))),
         Command::Client(command) => trunkline_cli::run(command),

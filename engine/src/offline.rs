@@ -4,8 +4,10 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use trunkline_edge::limits::ASK_ANSWER_MS;
 use trunkline_edge::{AskError, Shards};
 use trunkline_engine::clock;
 use trunkline_shards::contract::{AdminAnswer, AdminRequest, Core, Effect, Effects, Event, ShardId, Ticket};
@@ -18,6 +20,11 @@ use trunkline_wire::token::TokenKeys;
 
 /// Memory for what is read: a few accounts.
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What it hands on in a turn.
+const WORK_BUDGET: u32 = 1_024;
+/// Between two looks at what is to be tried again.
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// A store and the one shard that uses it.
 pub struct Offline<L, I> {
@@ -82,38 +89,58 @@ impl<L: Log, I: Index> Desk<L, I> {
         self.tickets += 1;
         let asked = Ticket(self.tickets);
         let mut events = VecDeque::from([Event::Admin { ticket: asked, request }]);
+        let give_up_at = Instant::now() + Duration::from_millis(ASK_ANSWER_MS);
         let mut answered = None;
-        while let Some(event) = events.pop_front() {
-            self.shard.apply(clock::now(), event, &mut self.effects);
-            for effect in self.effects.drain() {
-                match effect {
-                    Effect::Append { ticket, append } => {
-                        let result = commit(&mut self.log, Write::Append(append))?;
-                        events.push_back(Event::Stored { ticket, result });
-                    }
-                    Effect::Put { ticket, put } => {
-                        let result = commit(&mut self.log, Write::Put(put))?;
-                        events.push_back(Event::Stored { ticket, result });
-                    }
-                    Effect::Load { ticket, load } => {
-                        let result = StoreResult::Loaded(self.index.load(&load));
-                        events.push_back(Event::Stored { ticket, result });
-                    }
-                    Effect::Answer { ticket, answer } => {
-                        assert_eq!(ticket, asked, "one request is asked at a time");
-                        answered = Some(answer);
-                    }
-                    Effect::Send { .. }
-                    | Effect::Close { .. }
-                    | Effect::HandOver { .. }
-                    | Effect::Post { .. }
-                    | Effect::Drained => {
-                        unreachable!("there is no connection, no other shard and no drain")
-                    }
+        loop {
+            while let Some(event) = events.pop_front() {
+                self.shard.apply(clock::now(), event, &mut self.effects);
+                self.carry_out(&mut events, asked, &mut answered)?;
+            }
+            let is_more = self.shard.work(clock::now(), WORK_BUDGET, &mut self.effects);
+            self.carry_out(&mut events, asked, &mut answered)?;
+            match answered.take_if(|_| events.is_empty() && !is_more) {
+                Some(answer) => return Ok(answer),
+                None if !events.is_empty() || is_more => {}
+                // A write is to be tried again, after a while.
+                None if Instant::now() < give_up_at => thread::sleep(AGAIN),
+                None => return Err(AskError::Late),
+            }
+        }
+    }
+
+    fn carry_out(
+        &mut self,
+        events: &mut VecDeque<Event<'static>>,
+        asked: Ticket,
+        answered: &mut Option<AdminAnswer>,
+    ) -> Result<(), AskError> {
+        for effect in self.effects.drain() {
+            match effect {
+                Effect::Append { ticket, append } => {
+                    let result = commit(&mut self.log, Write::Append(append))?;
+                    events.push_back(Event::Stored { ticket, result });
+                }
+                Effect::Put { ticket, put } => {
+                    let result = commit(&mut self.log, Write::Put(put))?;
+                    events.push_back(Event::Stored { ticket, result });
+                }
+                Effect::Load { ticket, load } => {
+                    let result = StoreResult::Loaded(self.index.load(&load));
+                    events.push_back(Event::Stored { ticket, result });
+                }
+                // One that came late is of no use any more.
+                Effect::Answer { ticket, answer } if ticket == asked => *answered = Some(answer),
+                Effect::Answer { .. } => {}
+                Effect::Send { .. }
+                | Effect::Close { .. }
+                | Effect::HandOver { .. }
+                | Effect::Post { .. }
+                | Effect::Drained => {
+                    unreachable!("there is no connection, no other shard and no drain")
                 }
             }
         }
-        Ok(answered.expect("a core answers each administrator once"))
+        Ok(())
     }
 }
 

@@ -10,7 +10,8 @@ use trunkline_cli::Failure;
 use trunkline_edge::admin::Request;
 
 use crate::DataArgs;
-use crate::identity::{ask, print_line};
+use crate::identity::print_line;
+use crate::reach::Reach;
 
 /// `user list`
 #[derive(Debug, Args)]
@@ -107,15 +108,15 @@ pub fn conversation(command: ConversationCommand) -> Result<(), Failure> {
 }
 
 fn show(data: &Path, request: &Request) -> Result<(), Failure> {
-    print_line(&ask::<Value>(data, request)?.to_string());
+    print_line(&Reach::open(data)?.ask::<Value>(request)?.to_string());
     Ok(())
 }
 
 /// Prints page after page.
 fn list(data: &Path, request: impl Fn(String) -> Request) -> Result<(), Failure> {
-    let mut after = String::new();
+    let (mut reach, mut after) = (Reach::open(data)?, String::new());
     loop {
-        let page: Page = ask(data, &request(after))?;
+        let page: Page = reach.ask(&request(after))?;
         page.entries.iter().for_each(|entry| print_line(&entry.to_string()));
         match page.after {
             Some(last) if page.more => after = last,

@@ -57,9 +57,10 @@ impl Accounts {
             }
             AdminRequest::Contacts(request) => self.contacts.request(turn, ticket, request),
             AdminRequest::Directory(request) => directory::request(turn, ticket, request),
-            AdminRequest::Counters | AdminRequest::Revoke(_) | AdminRequest::IsRevoked { .. } => {
-                unreachable!("answered by the shard itself, or by the home of the user")
-            }
+            AdminRequest::Archive(_)
+            | AdminRequest::Counters
+            | AdminRequest::Revoke(_)
+            | AdminRequest::IsRevoked { .. } => unreachable!("answered by others"),
         }
     }
 

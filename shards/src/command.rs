@@ -43,6 +43,7 @@ pub(crate) enum Command {
         request: u32,
         conversation: ConversationId,
         from_seq: u64,
+        at_ms: u64,
         backward: bool,
         limit: u16,
     },
@@ -158,10 +159,14 @@ fn read_open(request: u32, open: &schema::Open<'_>) -> Result<Command, ErrorCode
 
 fn read_history(request: u32, history: &schema::History<'_>) -> Result<Command, ErrorCode> {
     let conversation = ConversationId(history.conversation().ok_or(ErrorCode::Malformed)?.0);
+    if history.from_seq() != 0 && history.at_ms() != 0 {
+        return Err(ErrorCode::Malformed);
+    }
     Ok(Command::History {
         request,
         conversation,
         from_seq: history.from_seq(),
+        at_ms: history.at_ms(),
         backward: history.backward(),
         limit: history.limit(),
     })
@@ -253,6 +258,7 @@ fn read_outgoing(view: &schema::Outgoing<'_>) -> OutgoingMessage {
         ref_seq: view.ref_seq(),
         mls_epoch: view.mls_epoch(),
         refusal,
+        imported: None,
         body: body.into(),
     }
 }

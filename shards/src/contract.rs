@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 
 use trunkline_wire::ids::{DeviceId, TenantId, UserId};
 
+use crate::archive::{ArchiveAnswer, ArchiveRequest};
 use crate::contacts::{ContactsAnswer, ContactsRequest};
 use crate::counters::Counters;
 use crate::directory::{DirectoryAnswer, DirectoryRequest};
@@ -308,6 +309,8 @@ pub enum AdminRequest {
     Contacts(ContactsRequest),
     /// What there is; any shard answers.
     Directory(DirectoryRequest),
+    /// What imports and exports ask of conversations.
+    Archive(Box<ArchiveRequest>),
     /// This shard's counters.
     Counters,
 }
@@ -339,6 +342,8 @@ pub enum AdminAnswer {
     Contacts(ContactsAnswer),
     /// What there is.
     Directory(DirectoryAnswer),
+    /// To an import or an export.
+    Archive(Box<ArchiveAnswer>),
     /// The counters.
     Counters(Box<Counters>),
     /// No room now: ask again.

@@ -125,8 +125,8 @@ pub(crate) struct Conversation {
 impl Conversation {
     /// A conversation that nobody has written to yet.
     pub fn new(key: ConversationKey, meta: ConversationMeta, incarnation: u64) -> Conversation {
-        let is_group = meta.kind == ConversationKind::Group as u8;
-        let roster = if is_group { Roster::group(Vec::new()) } else { Roster::Direct(meta.peers.clone()) };
+        let is_direct = meta.kind == ConversationKind::Direct as u8;
+        let roster = if !is_direct { Roster::group(Vec::new()) } else { Roster::Direct(meta.peers.clone()) };
         Conversation {
             key,
             meta: Arc::new(meta),
@@ -175,7 +175,12 @@ impl Conversation {
 
     /// Whether its members come and go.
     pub fn is_group(&self) -> bool {
-        self.meta.kind == ConversationKind::Group as u8
+        self.meta.kind != ConversationKind::Direct as u8
+    }
+
+    /// Whether it was said elsewhere. Then nobody writes to it but the importer, and its time is that of its messages.
+    pub fn is_imported(&self) -> bool {
+        self.meta.kind == ConversationKind::Imported as u8
     }
 
     /// Whether it is a group that nobody has made yet: its users are being checked, or the store refused it.
@@ -204,13 +209,13 @@ impl Conversation {
             return Some(ErrorCode::Busy);
         }
         let (burst, per_s) = (limits.conversation_send_burst, limits.conversation_send_per_s);
-        (!self.bucket.take_per_s(now.mono_ns, burst, per_s, 1)).then_some(ErrorCode::RateLimited)
+        (!self.is_imported() && !self.bucket.take_per_s(now.mono_ns, burst, per_s, 1)).then_some(ErrorCode::RateLimited)
     }
 
-    /// The next seq and its time.
-    fn next_place(&mut self, now: Now) -> (u64, u64) {
+    /// The next seq and its time, of what was said or done at some time.
+    fn next_place(&mut self, at_ms: u64) -> (u64, u64) {
         self.last_seq += 1;
-        self.last_ts_ms = self.last_ts_ms.max(now.wall_ms);
+        self.last_ts_ms = self.last_ts_ms.max(at_ms);
         (self.last_seq, self.last_ts_ms)
     }
 
@@ -222,7 +227,8 @@ impl Conversation {
 
     /// Changes the members with the next row, for everything that is judged from now on. Its seq.
     pub fn change_members(&mut self, caller: &Caller, message_id: MessageId, body: Vec<u8>, now: Now) -> u64 {
-        let (seq, ts_ms) = self.next_place(now);
+        let at_ms = if self.is_imported() { self.last_ts_ms } else { now.wall_ms };
+        let (seq, ts_ms) = self.next_place(at_ms);
         let row = Row {
             seq,
             epoch: self.epoch,

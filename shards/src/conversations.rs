@@ -11,6 +11,8 @@ mod bounds;
 mod churn;
 mod eviction;
 mod groups;
+mod history;
+mod imports;
 #[cfg(test)]
 mod membership;
 mod notices;
@@ -42,12 +44,14 @@ use crate::router::Reply;
 use crate::store::{ConversationKey, DeviceReceipt, Load, Loaded, Member, Put, StoreFault};
 use crate::turn::Turn;
 
-use answers::{answer_history, answer_members, answer_opened, answer_send, answer_settled};
+use answers::{answer_members, answer_opened, answer_send, answer_settled};
+use history::{PageAsked, answer_history};
 use replay::Replay;
 use taking_up::Waiters;
 use timetable::{Due, Timetable};
 
-pub(crate) use answers::{fields_of, history_loaded};
+pub(crate) use answers::fields_of;
+pub(crate) use history::{history_loaded, names_loaded};
 
 /// A conversation, or who waits for it.
 enum Place {
@@ -137,6 +141,10 @@ impl Conversations {
             self.create_group(turn, key, reply, request);
             return self.recharge(turn, key);
         }
+        if let HomeRequest::Import { .. } | HomeRequest::Admit { .. } = &request {
+            self.take_import(turn, key, reply, request);
+            return self.recharge(turn, key);
+        }
         let Some(conversation) = self.here(key) else {
             return turn.refuse(reply, ErrorCode::NotFound);
         };
@@ -170,9 +178,10 @@ impl Conversations {
                 let verdict = conversation.judge(send, turn.now, &turn.shared.limits, can_append);
                 self.settle(turn, key, verdict);
             }
-            HomeRequest::History { request, from_seq, backward, limit, .. } => {
+            HomeRequest::History { request, from_seq, at_ms, backward, limit, .. } => {
                 let limit = usize::from(limit).clamp(1, HISTORY_MESSAGES_MAX);
-                answer_history(turn, conversation, (reply, request), member, (from_seq, backward, limit));
+                let asked = PageAsked { from_seq, at_ms, backward, limit };
+                answer_history(turn, conversation, (reply, request), member, asked);
             }
             HomeRequest::ChangeMembers { .. } => self.change_members(turn, key, reply, request),
             HomeRequest::Members { .. } | HomeRequest::Typing { .. } if member.left_seq != u64::MAX => {
@@ -357,6 +366,8 @@ fn caller_of(request: &HomeRequest) -> &Caller {
         HomeRequest::Open { caller, .. }
         | HomeRequest::Send { caller, .. }
         | HomeRequest::History { caller, .. }
+        | HomeRequest::Import { caller, .. }
+        | HomeRequest::Admit { caller, .. }
         | HomeRequest::CreateGroup { caller, .. }
         | HomeRequest::ChangeMembers { caller, .. }
         | HomeRequest::Members { caller, .. }

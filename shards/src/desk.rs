@@ -4,6 +4,8 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use trunkline_wire::ids::{TenantId, UserId};
+
 use crate::contacts::ContactStep;
 use crate::contract::{Effect, Effects, Ticket};
 use crate::conversation::SuspendedSend;
@@ -11,7 +13,7 @@ use crate::entry::HomeRequest;
 use crate::limits::Limits;
 use crate::router::Reply;
 use crate::slab::Slab;
-use crate::store::{Append, ConversationKey, Load, Put, Revocation, UserKey};
+use crate::store::{Append, ConversationKey, Load, Put, Revocation, Row, UserKey};
 use crate::users::SyncAsked;
 
 /// What an answer of the store is for.
@@ -23,6 +25,10 @@ pub(crate) enum Purpose {
     Conversation(ConversationKey),
     /// A page of history.
     History(HistoryAsked),
+    /// What the senders of a page of an import were called; the page, and whether it goes on.
+    Names(HistoryAsked, Vec<Row>, bool),
+    /// What an administrator asks of conversations at large.
+    Archive(Ticket, ArchiveStep),
     /// A repeated send that memory does not reach back to.
     FindSend(ConversationKey, Box<SuspendedSend>),
     /// A conversation's devices.
@@ -75,6 +81,19 @@ pub(crate) struct HistoryAsked {
     /// Nothing above this seq is shown.
     pub visible_seq: u64,
     pub epoch: u64,
+    /// What its senders were called goes with it.
+    pub is_named: bool,
+}
+
+/// How far such a request is.
+#[derive(Debug)]
+pub(crate) enum ArchiveStep {
+    /// Which of these senders are there already, and as what?
+    ReadSenders(TenantId, Vec<(UserId, String)>),
+    /// The others are being written.
+    WriteSenders,
+    /// Something is being read for whoever asked.
+    Read,
 }
 
 /// How far an administrator's request is.
@@ -151,6 +170,7 @@ impl Desk {
             | Purpose::Position(..)
             | Purpose::Revocation(..)
             | Purpose::Contact(_, ContactStep::Write { .. })
+            | Purpose::Archive(_, ArchiveStep::WriteSenders)
             | Purpose::Account(
                 _,
                 AccountStep::WriteUser { .. }

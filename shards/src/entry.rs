@@ -13,6 +13,7 @@ use trunkline_wire::ids::{ConversationId, DeviceId, MessageId, TenantId, UserId}
 use trunkline_wire::message::{Change, ErrorCode};
 use trunkline_wire::violation::Violation;
 
+use crate::archive::{ImportAck, Imported};
 use crate::contract::{ConnectionId, ShardId};
 use crate::store::{ConversationKey, ConversationMeta, DeviceReceipt, UserKey};
 
@@ -181,6 +182,8 @@ pub struct OutgoingMessage {
     pub mls_epoch: u64,
     /// Why the front refuses it, whatever the conversation says.
     pub refusal: Option<ErrorCode>,
+    /// Of a message that is imported.
+    pub imported: Option<Imported>,
     /// The content.
     pub body: Arc<[u8]>,
 }
@@ -248,10 +251,32 @@ pub enum HomeRequest {
         conversation: ConversationId,
         /// Where to begin; 0 with `backward`: the newest.
         from_seq: u64,
+        /// Begin with the first one of this time instead, or downwards with the last one before it; 0: by seq.
+        at_ms: u64,
         /// Downwards.
         backward: bool,
         /// At most so many messages.
         limit: u16,
+    },
+    /// Home of a conversation: messages that were said elsewhere, for the conversation of a name.
+    Import {
+        /// The importer, see [`IMPORTER`](crate::store::IMPORTER).
+        caller: Caller,
+        /// Made from the name.
+        conversation: ConversationId,
+        /// The name.
+        name: String,
+        /// In order.
+        messages: Vec<OutgoingMessage>,
+    },
+    /// Home of an imported conversation: these users see it from now on, from its beginning.
+    Admit {
+        /// The importer.
+        caller: Caller,
+        /// Which.
+        conversation: ConversationId,
+        /// Ascending, at least one, all of them users.
+        users: Vec<UserId>,
     },
     /// Home of the asking user: what changed in the user's list.
     Sync {
@@ -334,6 +359,8 @@ impl HomeRequest {
             HomeRequest::Open { caller, conversation, .. }
             | HomeRequest::Send { caller, conversation, .. }
             | HomeRequest::History { caller, conversation, .. }
+            | HomeRequest::Import { caller, conversation, .. }
+            | HomeRequest::Admit { caller, conversation, .. }
             | HomeRequest::CreateGroup { caller, conversation, .. }
             | HomeRequest::ChangeMembers { caller, conversation, .. }
             | HomeRequest::Members { caller, conversation, .. }
@@ -352,6 +379,8 @@ pub enum HomeAnswer {
     Frame(Vec<u8>),
     /// The session exists under this number.
     SessionStarted(u64),
+    /// How far an import is.
+    Imported(ImportAck),
     /// Whether the user exists.
     UserExists(bool),
     /// The look-up may go on.

@@ -9,6 +9,7 @@
 extern crate alloc;
 
 mod accounts;
+pub mod archive;
 mod bucket;
 mod cache;
 mod command;

@@ -1,5 +1,10 @@
 //! Every limit of a shard, by name: a value with a default, changed by configuration and never by code.
 
+/// Most rows of [`ConversationImage::recent`](crate::store::ConversationImage), and of a conversation's memory of them.
+pub const RECENT_ROWS_MAX: usize = 256;
+/// Most bytes of the same, by [`trunkline_wire::limits::message_cost_bytes`].
+pub const RECENT_COST_BYTES_MAX: usize = 64 * 1024;
+
 macro_rules! limits {
     ($($(#[doc = $doc:literal])* $name:ident = $default:expr, $low:expr, $high:expr;)*) => {
         /// The limits in force.

@@ -50,6 +50,12 @@ impl Members {
                 self.join(row.sender, Role::Admin, row.seq, &mut undo);
                 users.for_each(|user| self.join(user, Role::Member, row.seq, &mut undo));
             }
+            // Who left stays out: its list has the end of its window.
+            Some(Change::Admitted) => users.for_each(|user| {
+                if self.find(user).is_none() {
+                    self.join(user, Role::Member, 1, &mut undo);
+                }
+            }),
             Some(Change::Added) => users.for_each(|user| self.join(user, Role::Member, row.seq, &mut undo)),
             Some(Change::Removed) => {
                 users.for_each(|user| self.leave(user, row.seq, &mut undo));
@@ -88,8 +94,12 @@ impl Members {
         }
     }
 
-    /// A group whose last admin left has the member as admin that is one for longest, of these the lowest id.
+    /// A group whose last admin left has the member as admin that is one for longest, of these the lowest id. What was
+    /// imported never had an admin.
     fn appoint(&mut self, undo: &mut Undo) {
+        if !self.by_user.values().any(|member| member.role == Role::Admin as u8) {
+            return;
+        }
         let current = || self.by_user.values().filter(|member| member.left_seq == u64::MAX);
         if current().any(|member| member.role == Role::Admin as u8) {
             return;

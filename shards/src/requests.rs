@@ -85,8 +85,8 @@ impl Front {
                 let asked = HomeRequest::Send { caller, request, conversation, messages };
                 (home_of(conversation), request, Step::Forward, asked)
             }
-            Command::History { request, conversation, from_seq, backward, limit } => {
-                let asked = HomeRequest::History { caller, request, conversation, from_seq, backward, limit };
+            Command::History { request, conversation, from_seq, at_ms, backward, limit } => {
+                let asked = HomeRequest::History { caller, request, conversation, from_seq, at_ms, backward, limit };
                 (home_of(conversation), request, Step::Forward, asked)
             }
             Command::Sync { request, position, below, limit } => {

@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 
 use trunkline_wire::ids::{HashSlot, TenantId};
 
-use crate::contract::{Effect, Effects, ShardId};
+use crate::archive;
+use crate::contract::{Effect, Effects, ShardId, Ticket};
 use crate::entry::{Entry, HomeAnswer, HomeRequest};
 use crate::store::{ConversationKey, UserKey};
 
@@ -20,11 +21,13 @@ pub struct LaneRoom {
     pub answers: u32,
 }
 
-/// Where the answer to a request goes: the asking shard, and its name for the request.
+/// Where the answer to a request goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Reply {
-    pub shard: ShardId,
-    pub ticket: u32,
+pub(crate) enum Reply {
+    /// To the asking shard, with its name for the request.
+    Shard { shard: ShardId, ticket: u32 },
+    /// To an administrator of this shard.
+    Administrator(Ticket),
 }
 
 /// One shard's side of the mesh. Entries to oneself wait in `local` and need no credit: what is in there is bounded by
@@ -90,11 +93,14 @@ impl Router {
 
     /// Answers a request; the room was reserved by whoever asked.
     pub fn answer(&mut self, reply: Reply, answer: HomeAnswer, effects: &mut Effects) {
-        let entry = Entry::Answer { ticket: reply.ticket, answer };
-        if reply.shard == self.shard {
-            self.local.push_back(entry);
-        } else {
-            self.post(reply.shard, entry, effects);
+        match reply {
+            Reply::Shard { shard, ticket } if shard == self.shard => {
+                self.local.push_back(Entry::Answer { ticket, answer });
+            }
+            Reply::Shard { shard, ticket } => self.post(shard, Entry::Answer { ticket, answer }, effects),
+            Reply::Administrator(ticket) => {
+                effects.push(Effect::Answer { ticket, answer: archive::told(answer) });
+            }
         }
     }
 

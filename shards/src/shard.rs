@@ -9,6 +9,7 @@ use trunkline_wire::message::Encoder;
 use trunkline_wire::token::TokenKeys;
 
 use crate::accounts::Accounts;
+use crate::archive;
 use crate::cache::Cache;
 use crate::contacts::ContactsRequest;
 use crate::contract::{AdminAnswer, AdminRequest, Bytes, Core, Effect, Effects, Event, Now, ShardId, Ticket};
@@ -122,7 +123,7 @@ impl Shard {
         let (front, users, conversations, _, mut turn) = self.split(now, effects);
         match entry {
             Entry::Request { ticket, request } => {
-                let reply = Reply { shard: from, ticket };
+                let reply = Reply::Shard { shard: from, ticket };
                 match request.conversation_key() {
                     Some(_) => conversations.request(&mut turn, reply, *request),
                     None => users.request(&mut turn, reply, *request),
@@ -154,6 +155,7 @@ impl Shard {
             }
             (Purpose::Account(ticket, step), result) => accounts.stored(&mut turn, ticket, step, result),
             (Purpose::Contact(ticket, step), result) => accounts.contacts.stored(&mut turn, ticket, step, result),
+            (Purpose::Archive(ticket, step), result) => archive::stored(&mut turn, ticket, step, result),
             (Purpose::Checkpoint, _) => {}
             (Purpose::Unmark(key), StoreResult::Put(done)) => conversations.unmarked(&mut turn, key, done.map(drop)),
             (Purpose::Receipts(key), StoreResult::Put(done)) => {
@@ -216,7 +218,8 @@ fn take_loaded(
 ) {
     match purpose {
         Purpose::Conversation(key) => conversations.loaded(turn, key, loaded),
-        Purpose::History(asked) => conversations::history_loaded(turn, &asked, loaded),
+        Purpose::History(asked) => conversations::history_loaded(turn, asked, loaded),
+        Purpose::Names(asked, rows, more) => conversations::names_loaded(turn, &asked, &rows, more, loaded),
         Purpose::FindSend(key, send) => conversations.send_found(turn, key, *send, loaded),
         Purpose::CheckUser(reply) => users::user_checked(turn, reply, loaded),
         Purpose::Resolve(reply, request) => users::handle_resolved(turn, reply, request, loaded),
@@ -238,6 +241,7 @@ fn take_loaded(
         | Purpose::Position(..)
         | Purpose::Revocation(..)
         | Purpose::Contact(..)
+        | Purpose::Archive(..)
         | Purpose::Account(..) => unreachable!("these are not answered by a read"),
     }
 }
@@ -272,6 +276,9 @@ impl Core for Shard {
             }
             Event::Admin { ticket, request: AdminRequest::Contacts(ContactsRequest::Tell { key, block }) } => {
                 conversations.tell_block(&mut turn, ticket, key, block);
+            }
+            Event::Admin { ticket, request: AdminRequest::Archive(request) } => {
+                archive::request(&mut turn, conversations, ticket, *request);
             }
             Event::Admin { ticket, request } => accounts.request(&mut turn, ticket, request),
             Event::Drain => self.begin_drain(now, effects),

@@ -7,6 +7,7 @@
 //! names several users or conversations may be half done when its answer is not `Ok`: a core that needs an order waits.
 
 mod account;
+mod archive;
 mod contact;
 mod device;
 mod list;
@@ -19,7 +20,9 @@ use alloc::vec::Vec;
 
 use trunkline_wire::ids::{ConversationId, DeviceId, Lsn, MessageId, TenantId, UserId};
 
+pub use crate::limits::{RECENT_COST_BYTES_MAX, RECENT_ROWS_MAX};
 pub use account::{ACCOUNT_BYTES_MAX, UserRow};
+pub use archive::{ArchiveLoad, ArchiveLoaded, IMPORTER, SenderName};
 pub use contact::{
     ASKED_MAX, Block, CONTACTS_MAX, ContactCounts, ContactEntry, ContactRow, ContactState, ConversationEntry,
 };
@@ -115,6 +118,8 @@ pub enum Put {
         /// The row.
         row: UserRow,
     },
+    /// Writes rows of users that come with an import.
+    Users(Vec<(UserKey, UserRow)>),
     /// Gives a handle to a user, if nobody has it.
     ClaimHandle {
         /// The tenant.
@@ -223,6 +228,8 @@ pub enum Load {
         /// Highest seq to look at.
         to_seq: u64,
     },
+    /// Of conversations at large.
+    Archive(ArchiveLoad),
     /// An account.
     User {
         /// Whose.
@@ -358,11 +365,6 @@ pub struct ConversationImage {
     pub recent: Vec<Row>,
 }
 
-/// Most rows of [`ConversationImage::recent`], and of a conversation's memory of them.
-pub const RECENT_ROWS_MAX: usize = 256;
-/// Most bytes of the same, by [`trunkline_wire::limits::message_cost_bytes`].
-pub const RECENT_COST_BYTES_MAX: usize = 64 * 1024;
-
 /// Why the store did not do it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StoreFault {
@@ -379,6 +381,8 @@ pub enum Loaded {
     Conversation(Option<Box<ConversationImage>>),
     /// [`Load::History`].
     History(Vec<Row>),
+    /// [`Load::Archive`].
+    Archive(ArchiveLoaded),
     /// [`Load::FindSend`].
     FoundSend(Option<Box<Row>>),
     /// [`Load::User`].

@@ -33,6 +33,7 @@ fn rows_cost_bytes(put: &Put) -> usize {
         Put::Checkpoint { devices, members, .. } => size_of_val(devices.as_slice()) + size_of_val(members.as_slice()),
         Put::Receipts { receipts, .. } => receipts.len() * ROW_COST_BYTES,
         Put::List { changes } => changes.iter().map(|change| 2 * ROW_COST_BYTES + change.about.title.len()).sum(),
+        Put::Users(rows) => rows.iter().map(|(_, row)| ROW_COST_BYTES + row.handle.len() + row.account.len()).sum(),
         Put::User { .. }
         | Put::ClaimHandle { .. }
         | Put::Contact { .. }

@@ -148,6 +148,14 @@ impl Reads for Tables {
         Ok(self.metas.get(&key).cloned())
     }
 
+    fn metas(
+        &self,
+        after: Option<ConversationKey>,
+    ) -> impl Iterator<Item = Result<(ConversationKey, ConversationMeta), StoreFault>> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.metas.range((from, Bound::Unbounded)).map(|(&key, meta)| Ok((key, meta.clone())))
+    }
+
     fn checkpoint(&self, key: ConversationKey) -> Result<Option<Checkpoint>, StoreFault> {
         Ok(self.checkpoints.get(&key).cloned())
     }

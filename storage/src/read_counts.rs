@@ -50,6 +50,10 @@ impl Reads for Counted<'_> {
         self.value(self.tables.meta(key))
     }
 
+    fn metas(&self, after: Option<ConversationKey>) -> impl Iterator<Item = Read<(ConversationKey, ConversationMeta)>> {
+        self.items(self.tables.metas(after))
+    }
+
     fn checkpoint(&self, key: ConversationKey) -> Read<Option<Checkpoint>> {
         self.value(self.tables.checkpoint(key))
     }

@@ -1,5 +1,6 @@
 //! Loads, put together from ordered reads; every backend brings the reads and shares the rest.
 
+mod archive;
 mod people;
 
 use std::collections::BTreeMap;
@@ -46,6 +47,9 @@ impl From<ReadFault> for StoreFault {
 /// Ordered reads of one consistent state.
 pub(crate) trait Reads {
     fn meta(&self, key: ConversationKey) -> Read<Option<ConversationMeta>>;
+
+    /// In order of key, from behind `after`.
+    fn metas(&self, after: Option<ConversationKey>) -> impl Iterator<Item = Read<(ConversationKey, ConversationMeta)>>;
 
     fn checkpoint(&self, key: ConversationKey) -> Read<Option<Checkpoint>>;
 
@@ -112,11 +116,12 @@ pub(crate) fn load(reads: &impl Reads, load: &Load) -> Read<Loaded> {
             Loaded::History(history(reads, key, from_seq, backward, rows_max as usize, cost_bytes_max as usize)?)
         }
         &Load::FindSend { key, user, device, client_seq, from_seq, to_seq } => {
-            let sent = |row: &Row| (row.sender, row.device, row.client_seq) == (user, device, client_seq);
+            let sent = |row: &Row| (row.numbered_by(), row.client_seq) == ((user, device), client_seq);
             let mut rows = reads.rows_down(key, from_seq, to_seq);
             let found = rows.find(|row| row.as_ref().map_or(true, sent));
             Loaded::FoundSend(found.transpose()?.map(Box::new))
         }
+        Load::Archive(load) => archive::load(reads, load)?,
         Load::User { key } => Loaded::User(reads.user(*key)?.map(Box::new)),
         Load::Handle { tenant, folded } => Loaded::Handle(reads.handle(*tenant, folded)?),
         &Load::Contact { key, peer } => Loaded::Contact(reads.contact(key, peer)?, people::counts(reads, key)?),
@@ -265,9 +270,9 @@ impl Tail {
         self.last_seq = self.last_seq.max(row.seq);
         // What the server wrote has no number of a device.
         if !counted && row.client_seq > 0 {
-            let high =
-                DeviceHigh { user: row.sender, device: row.device, high: row.client_seq, message_id: row.message_id };
-            let known = self.devices.entry((row.sender, row.device)).or_insert(high);
+            let (user, device) = row.numbered_by();
+            let high = DeviceHigh { user, device, high: row.client_seq, message_id: row.message_id };
+            let known = self.devices.entry((user, device)).or_insert(high);
             if known.high < high.high {
                 *known = high;
             }

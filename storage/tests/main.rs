@@ -1,5 +1,7 @@
 //! The stores over real folders and disks: one binary, a file for each thing that must hold.
 
+#[path = "contract_suite/archive_cases.rs"]
+mod archive_cases;
 #[path = "contract_suite/cases.rs"]
 mod cases;
 #[path = "rig/folder.rs"]

@@ -9,6 +9,9 @@ mod a_strangers_client_misses_nothing;
 mod a_taken_admin_port_is_refused;
 mod advanced_comes_behind_what_it_speaks_of;
 mod an_ex_member_sees_exactly_its_window;
+mod an_import_comes_out_as_it_went_in;
+mod an_import_says_what_is_wrong;
+mod an_interrupted_import_goes_on;
 mod chat_and_listen_show_groups_ticks_and_typing;
 mod chat_works_with_piped_input;
 mod command_line_mistakes_are_clear;
@@ -42,6 +45,7 @@ mod who_is_blocked_writes_nothing_new;
 mod whoever_signs_up_chats;
 mod whoever_was_away_syncs_what_changed;
 
+mod chat_log;
 mod corpus;
 mod exposition;
 mod output;

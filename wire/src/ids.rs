@@ -113,6 +113,19 @@ impl ConversationId {
         ConversationId(id)
     }
 
+    /// The conversation that imports of a name go to.
+    /// First 16 bytes of SHA-256("trunkline/import" | tenant | name), integers big-endian.
+    pub fn imported(tenant: TenantId, name: &str) -> ConversationId {
+        let digest = Sha256::new()
+            .chain_update(b"trunkline/import")
+            .chain_update(tenant.0.to_be_bytes())
+            .chain_update(name.as_bytes())
+            .finalize();
+        let mut id = [0; 16];
+        id.copy_from_slice(&digest[..16]);
+        ConversationId(id)
+    }
+
     /// Reads 32 hex digits, of either case.
     pub fn parse(text: &str) -> Option<ConversationId> {
         let bytes = HEXLOWER.decode(text.to_ascii_lowercase().as_bytes()).ok()?;
@@ -129,7 +142,25 @@ fn parse_u64_hex(text: &str) -> Option<u64> {
     (text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit())).then(|| u64::from_str_radix(text, 16).ok())?
 }
 
+/// The first 8 bytes of a digest as an id, which is never 0.
+fn first_id(digest: &[u8]) -> u64 {
+    let mut id = [0; 8];
+    id.copy_from_slice(&digest[..8]);
+    u64::from_be_bytes(id).max(1)
+}
+
 impl UserId {
+    /// Whoever had exactly this name where messages are imported from.
+    /// First 8 bytes of SHA-256("trunkline/sender" | tenant | name), integers big-endian; 1 where these are 0.
+    pub fn imported(tenant: TenantId, name: &str) -> UserId {
+        let digest = Sha256::new()
+            .chain_update(b"trunkline/sender")
+            .chain_update(tenant.0.to_be_bytes())
+            .chain_update(name.as_bytes())
+            .finalize();
+        UserId(first_id(&digest))
+    }
+
     /// Reads 16 hex digits, of either case.
     pub fn parse(text: &str) -> Option<UserId> {
         parse_u64_hex(text).map(UserId)
@@ -137,6 +168,25 @@ impl UserId {
 }
 
 impl MessageId {
+    /// A line of an import: the same line at the same place is the same message, and another one is another.
+    /// First 8 bytes of SHA-256(conversation | number | sender | sent_at_ms | text), integers big-endian; 1 where these are 0.
+    pub fn imported(
+        conversation: ConversationId,
+        number: u64,
+        sender: UserId,
+        sent_at_ms: u64,
+        text: &str,
+    ) -> MessageId {
+        let digest = Sha256::new()
+            .chain_update(conversation.0)
+            .chain_update(number.to_be_bytes())
+            .chain_update(sender.0.to_be_bytes())
+            .chain_update(sent_at_ms.to_be_bytes())
+            .chain_update(text.as_bytes())
+            .finalize();
+        MessageId(first_id(&digest))
+    }
+
     /// Reads 16 hex digits, of either case.
     pub fn parse(text: &str) -> Option<MessageId> {
         parse_u64_hex(text).map(MessageId)

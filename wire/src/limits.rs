@@ -24,6 +24,13 @@ pub const REPORT_RECEIPTS_MAX: usize = 256;
 pub const MEMBERS_PAGE_MAX: usize = 1024;
 /// Longest title of a group, in bytes of UTF-8; it has no control characters and is not empty.
 pub const TITLE_BYTES_MAX: usize = 128;
+/// Longest name of a sender of imported messages, in bytes of UTF-8; it has no control characters and is not empty.
+pub const SENDER_NAME_BYTES_MAX: usize = 256;
+/// What one name of a page takes beside its bytes, at most.
+pub const SENDER_NAME_OVERHEAD_BYTES: usize = 40;
+/// Largest part of a history page that is left for messages where their senders' names are in it, in bytes.
+pub const NAMED_HISTORY_BYTES_MAX: usize =
+    HISTORY_BYTES_MAX - HISTORY_MESSAGES_MAX * (SENDER_NAME_BYTES_MAX + SENDER_NAME_OVERHEAD_BYTES);
 /// What one conversation of a sync takes beside its title, at most.
 const SUMMARY_OVERHEAD_BYTES: usize = 128;
 /// Most requests of one connection without an answer.
@@ -59,6 +66,14 @@ const _: () = {
     assert!(SEND_BYTES_MAX + SEND_MESSAGES_MAX * MESSAGE_OVERHEAD_BYTES + ENVELOPE_OVERHEAD_BYTES <= FRAME_BYTES_MAX);
     assert!(message_cost_bytes(BODY_BYTES_MAX) + ENVELOPE_OVERHEAD_BYTES <= FRAME_BYTES_MAX);
     assert!(HISTORY_BYTES_MAX + ENVELOPE_OVERHEAD_BYTES <= FRAME_BYTES_MAX);
+    // A page of one message may be larger than others: it has one name.
+    assert!(
+        message_cost_bytes(BODY_BYTES_MAX)
+            + SENDER_NAME_BYTES_MAX
+            + SENDER_NAME_OVERHEAD_BYTES
+            + ENVELOPE_OVERHEAD_BYTES
+            <= FRAME_BYTES_MAX
+    );
     assert!(SEND_MESSAGES_MAX < SERVER_VERIFIER_TABLES_MAX);
     assert!(HISTORY_MESSAGES_MAX < CLIENT_VERIFIER_TABLES_MAX);
     assert!(SYNC_CONVERSATIONS_MAX < CLIENT_VERIFIER_TABLES_MAX);

@@ -12,13 +12,15 @@ mod generated;
 mod kind;
 mod lists;
 mod op;
+mod pages;
 
 pub use decode::{
     Answer, EnvelopeError, Request, decode_answer, decode_membership, decode_request, messages_of_page, peek_request,
 };
-pub use encode::{Ack, Encoded, Encoder, Message, Opened, Outgoing, Page, Welcome};
+pub use encode::{Ack, Encoded, Encoder, Message, Opened, Outgoing, Welcome};
 pub use error_code::ErrorCode;
 pub use generated::trunkline::schema;
 pub use kind::{Change, ContentKind, ConversationKind, Role};
 pub use lists::{Member, Receipt, Summary, UserReceipt};
 pub use op::Op;
+pub use pages::Page;

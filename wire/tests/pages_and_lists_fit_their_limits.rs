@@ -3,14 +3,15 @@
 //! Set-up: each op with a list, filled to its limit with the widest values there are. Claim: the envelope is within
 //! `FRAME_BYTES_MAX` and decodes to as many entries on the other side; what is above the verifier's limits, does not.
 
-use trunkline_wire::ids::{ConversationId, UserId};
+use trunkline_wire::ids::{ConversationId, DeviceId, MessageId, UserId};
 use trunkline_wire::limits::{
-    ADVANCED_CONVERSATIONS_MAX, BODY_BYTES_MAX, CLIENT_VERIFIER_TABLES_MAX, FRAME_BYTES_MAX, MEMBERS_PAGE_MAX,
-    REPORT_RECEIPTS_MAX, SERVER_VERIFIER_TABLES_MAX, SYNC_CONVERSATIONS_MAX, TITLE_BYTES_MAX,
+    ADVANCED_CONVERSATIONS_MAX, BODY_BYTES_MAX, CLIENT_VERIFIER_TABLES_MAX, FRAME_BYTES_MAX, HISTORY_MESSAGES_MAX,
+    MEMBERS_PAGE_MAX, NAMED_HISTORY_BYTES_MAX, REPORT_RECEIPTS_MAX, SENDER_NAME_BYTES_MAX, SERVER_VERIFIER_TABLES_MAX,
+    SYNC_CONVERSATIONS_MAX, TITLE_BYTES_MAX, message_cost_bytes,
 };
 use trunkline_wire::message::{
-    Answer, Change, Encoded, Encoder, EnvelopeError, Member, Outgoing, Receipt, Request, Summary, UserReceipt,
-    decode_answer, decode_membership, decode_request,
+    Answer, Change, Encoded, Encoder, EnvelopeError, Member, Message, Outgoing, Page, Receipt, Request, Summary,
+    UserReceipt, decode_answer, decode_membership, decode_request,
 };
 
 const CONVERSATION: ConversationId = ConversationId([0xff; 16]);
@@ -60,6 +61,35 @@ fn a_page_of_a_list_fits() {
     let conversations = synced.conversations().expect("conversations");
     assert_eq!(conversations.len(), SYNC_CONVERSATIONS_MAX);
     assert!(conversations.iter().all(|summary| summary.title() == Some(&title)));
+}
+
+#[test]
+fn a_page_of_an_import_fits() {
+    let name = "é".repeat(SENDER_NAME_BYTES_MAX / 2);
+    let mut encoder = Encoder::new();
+    for (messages, body_bytes) in [(HISTORY_MESSAGES_MAX, 0), (1, BODY_BYTES_MAX)] {
+        let body_bytes = body_bytes.max(NAMED_HISTORY_BYTES_MAX / messages - message_cost_bytes(0));
+        let body = vec![b'x'; body_bytes];
+        let message = |index| Message {
+            epoch: u64::MAX,
+            seq: u64::MAX,
+            ts_ms: u64::MAX,
+            sender: UserId(u64::MAX - index),
+            device: DeviceId(u32::MAX),
+            message_id: MessageId(u64::MAX),
+            kind: 1,
+            flags: u16::MAX,
+            body: &body,
+            sent_at_ms: u64::MAX,
+            ref_seq: u64::MAX,
+            mls_epoch: u64::MAX,
+        };
+        let names: Vec<_> = users(messages).into_iter().map(|user| (user, name.as_str())).collect();
+        let page = Page { conversation: CONVERSATION, epoch: u64::MAX, more: true, last_seq: u64::MAX };
+        let bytes = fitting(encoder.history_page(1, &page, (0..messages as u64).map(message), &names));
+        let Ok((1, Answer::HistoryPage(page))) = decode_answer(&bytes) else { panic!("no HistoryPage") };
+        assert_eq!(page.names().map(|names| names.len()), Some(messages));
+    }
 }
 
 #[test]
@@ -131,7 +161,7 @@ fn more_tables_than_a_verifier_takes_are_refused() {
     let mut encoder = Encoder::new();
     let synced = envelope(encoder.synced(1, (0, 1), &vec![summary("x"); CLIENT_VERIFIER_TABLES_MAX], false, false));
     assert!(matches!(decode_answer(&synced), Err(EnvelopeError::Malformed)));
-    let outgoing = Outgoing { client_seq: 1, message_id: trunkline_wire::ids::MessageId(1), kind: 1, body: b"x" };
+    let outgoing = Outgoing { client_seq: 1, message_id: MessageId(1), kind: 1, body: b"x" };
     let send = envelope(encoder.send(1, CONVERSATION, &[outgoing; SERVER_VERIFIER_TABLES_MAX]));
     assert!(matches!(decode_request(&send), Err(EnvelopeError::Malformed)));
 }

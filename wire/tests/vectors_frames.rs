@@ -35,6 +35,7 @@ const MEMBERSHIPS: &[(u64, Change, &[UserId], &str)] = &[
     (1, Change::Created, &[BOB, CAROL], "Grüße 👋"),
     (2, Change::Added, &[BOB], ""),
     (3, Change::Removed, &[BOB, CAROL], ""),
+    (4, Change::Admitted, &[BOB], ""),
 ];
 const TS_MS: u64 = 1_700_000_000_123;
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
@@ -157,6 +158,8 @@ fn requests(vectors: &mut Vectors) {
     vectors.add("send of many bytes", Framed::ByClient, encoder.send(7, OTHER, &[outgoing(5, &long)]));
     vectors.add("history upwards", Framed::No, encoder.history(8, CONVERSATION, 17, false, 50));
     vectors.add("history from the newest", Framed::No, encoder.history(9, CONVERSATION, 0, true, 20));
+    vectors.add("history from a time on", Framed::No, encoder.history_at(26, CONVERSATION, TS_MS, false, 50));
+    vectors.add("history before a time", Framed::No, encoder.history_at(27, CONVERSATION, TS_MS, true, 50));
     vectors.add("renew", Framed::No, encoder.renew(u32::MAX, TOKEN));
 }
 
@@ -218,9 +221,12 @@ fn pages_and_pushes(vectors: &mut Vectors) {
     vectors.add("message with every field", Framed::No, encoder.message(CONVERSATION, &reserved));
     let page = Page { conversation: CONVERSATION, epoch: 1, more: true, last_seq: 12 };
     let messages = [message(10, BOB, "one"), message(11, ALICE, "two")];
-    vectors.add("history page", Framed::No, encoder.history_page(9, &page, messages.into_iter()));
+    vectors.add("history page", Framed::No, encoder.history_page(9, &page, messages.into_iter(), &[]));
     let last = Page { more: false, last_seq: 0, ..page };
-    vectors.add("history page, empty", Framed::No, encoder.history_page(10, &last, std::iter::empty()));
+    vectors.add("history page, empty", Framed::No, encoder.history_page(10, &last, std::iter::empty(), &[]));
+    let imported = Message { sent_at_ms: TS_MS, device: DeviceId(1), ..message(1, BOB, "") };
+    let named = encoder.history_page(11, &last, [imported].into_iter(), &[(BOB, "Bób 👋")]);
+    vectors.add("history page of an import", Framed::No, named);
     vectors.add("go away", Framed::ByServer, encoder.go_away(ErrorCode::Draining, 2_000));
 }
 

@@ -7,11 +7,12 @@ use std::fmt::Write;
 
 use crate::golden;
 use trunkline_wire::handle::Handle;
-use trunkline_wire::ids::{ConversationId, HASH_SLOTS, HashSlot, TenantId, UserId};
+use trunkline_wire::ids::{ConversationId, HASH_SLOTS, HashSlot, MessageId, TenantId, UserId};
 
 const TENANTS: [TenantId; 2] = [TenantId(0), TenantId(1)];
 const USERS: [u64; 5] = [1, 2, 0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, u64::MAX];
 const NONCES: [u64; 5] = [1, u64::MAX, 7, 0x0011_2233_4455_6677, 2];
+const NAMES: [&str; 5] = ["#ubuntu", "Alice", "alice", "Zoë 👋", " "];
 const HANDLES: &[&str] = &[
     "alice",
     "Alice",
@@ -69,6 +70,14 @@ fn made() -> Result<String, std::fmt::Error> {
                 tenant.0,
                 ConversationId::group(tenant, creator, nonce)
             )?;
+        }
+    }
+    writeln!(out, "\n# imported TENANT NAME = CONVERSATION, sender USER, line 1 at 1 saying it too is MESSAGE")?;
+    for tenant in TENANTS {
+        for name in NAMES {
+            let (id, user) = (ConversationId::imported(tenant, name), UserId::imported(tenant, name));
+            let line = MessageId::imported(id, 1, user, 1, name);
+            writeln!(out, "imported {} {name:?} = {id}, {user}, {line}", tenant.0)?;
         }
     }
     writeln!(out, "\n# slot of user TENANT USER = SLOT")?;
@@ -131,6 +140,17 @@ fn group_ids_are_those_of_sha256sum() {
     assert_eq!(group(0, 1, 2), "9daa06c0dff097d00bbdd34427107701");
     assert_eq!(group(1, USERS[3], u64::MAX), "276cc32728b48d3858f57d5d1d7221ba");
     assert_ne!(group(0, 1, 2), group(0, 2, 1), "creator and nonce do not stand for each other");
+}
+
+/// Python: `hashlib.sha256(b"trunkline/import" + struct.pack(">I", tenant) + name.encode()).hexdigest()[:32]`, the same with
+/// `b"trunkline/sender"` and 16 digits, and of a line `conversation + struct.pack(">QQQ", number, sender, sent_at_ms) + text`.
+#[test]
+fn imported_ids_are_those_of_sha256sum() {
+    let id = ConversationId::imported(TenantId(0), "#ubuntu");
+    assert_eq!(id.to_text(), "adda4f36b31b515a681949f862d4bf6e");
+    let user = UserId::imported(TenantId(1), "Zoë");
+    assert_eq!(user.to_string(), "69be0c7c365966ce");
+    assert_eq!(MessageId::imported(id, 3, user, 5, "hé").to_string(), "6574bed3e9abcca2");
 }
 
 /// Python: `xxhash.xxh3_64_intdigest(struct.pack(">I", tenant) + kind + id, int.from_bytes(b"trunkln1")) % 16384`.

@@ -344,7 +344,7 @@ impl State {
         let forgotten = if self.conduct == Conduct::Forgets { 3 } else { 0 };
         let of_page = (from..to).map(|index| (index as u64 + 1, &rows[index]));
         let messages = of_page.filter(|(seq, _)| *seq != forgotten).map(|(seq, row)| as_message(row, seq));
-        self.encoder.history_page(number, &page, messages).write_server_frame(out);
+        self.encoder.history_page(number, &page, messages, &[]).write_server_frame(out);
     }
 }
 

@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::folders;
 use crate::identity::{Given, Identity};
 use crate::limits::TIMEOUT_DEFAULT;
+use crate::time;
 
 pub use people::{ContactArgs, ContactsArgs, ContactsCommand, ProfileArgs};
 pub use sign_in::{DevicesArgs, DevicesCommand, LogoutArgs, SignInArgs};
@@ -221,6 +222,10 @@ pub struct HistoryArgs {
     /// Begin with this message [default: the first; with --reverse the newest]
     #[arg(long, value_name = "SEQ", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) from: Option<u64>,
+    /// Begin with the first message of this time, as 2019-05-04, 2019-05-04T12:30:00Z or a number; with --reverse with the
+    /// last one before it
+    #[arg(long, visible_alias = "since", value_name = "DATE", value_parser = time::parse, conflicts_with = "from")]
+    pub(crate) at: Option<u64>,
     /// Print at most this many
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
@@ -308,6 +313,8 @@ mod tests {
             panic!()
         };
         assert_eq!((history.from, history.limit, history.reverse), (Some(3), None, true));
+        let Command::History(history) = parse(&["history", "bob", "--since", "2019-05-04"]).unwrap() else { panic!() };
+        assert_eq!((history.from, history.at), (None, Some(1_556_928_000_000)));
         let Command::Listen(listen) = parse(&["listen", "--count", "2"]).unwrap() else { panic!() };
         assert_eq!((listen.from, listen.count, listen.timeout), (None, Some(2), None));
         let id = "00112233445566778899aabbccddeeff";
@@ -329,6 +336,9 @@ mod tests {
             &["send", "--to", "a b", "text"],
             &["history"],
             &["history", "bob", "--from", "0"],
+            &["history", "bob", "--at", "1969-12-31"],
+            &["history", "bob", "--at", "yesterday"],
+            &["history", "bob", "--at", "2019-05-04", "--from", "7"],
             &["listen", "--from", "then"],
             &["listen", "--count", "0"],
             &["chat"],

@@ -221,7 +221,7 @@ impl Chat {
         match change.change {
             Change::Created if names.is_empty() => "made the group".to_owned(),
             Change::Created => format!("made the group, with {names}"),
-            Change::Added => format!("added {names}"),
+            Change::Added | Change::Admitted => format!("added {names}"),
             Change::Removed if change.users == [message.sender] => "left".to_owned(),
             Change::Removed => format!("removed {names}"),
         }

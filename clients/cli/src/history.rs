@@ -1,7 +1,7 @@
 //! `history`: what was said in a conversation, page by page.
 
 use tokio::time::Instant;
-use trunkline_client::core::{Follow, HistoryPage, Message};
+use trunkline_client::core::{Follow, HistoryFrom, HistoryPage, Message};
 use trunkline_client::transport::Handle;
 
 use crate::args::HistoryArgs;
@@ -37,7 +37,11 @@ async fn print(session: &mut Session, args: &HistoryArgs, out: &mut Output) -> R
         Ok(opened) => opened.conversation,
         Err(stop) => return Err(session.failure(stop, WHAT)),
     };
-    let mut from = args.from.unwrap_or(if args.reverse { 0 } else { 1 });
+    let mut from = match (args.from, args.at) {
+        (Some(seq), _) => HistoryFrom::Seq(seq),
+        (None, Some(at_ms)) => HistoryFrom::Time(at_ms),
+        (None, None) => HistoryFrom::Seq(if args.reverse { 0 } else { 1 }),
+    };
     let mut left = args.limit.unwrap_or(u64::MAX);
     while left > 0 {
         let limit = left.min(PAGE_MESSAGES.into()) as u16;
@@ -47,12 +51,14 @@ async fn print(session: &mut Session, args: &HistoryArgs, out: &mut Output) -> R
             Err(stop) => return Err(session.failure(stop, WHAT)),
         };
         let next = next_from(&page, args.reverse);
+        let names = page.names;
         for message in in_order(page.messages, args.reverse).take(left as usize) {
-            out.message(&message)?;
+            let name = names.iter().find(|(user, _)| *user == message.sender).map(|(_, name)| name.as_str());
+            out.named_message(&message, name)?;
             left -= 1;
         }
         match next {
-            Some(next) => from = next,
+            Some(next) => from = HistoryFrom::Seq(next),
             None => return Ok(()),
         }
     }
@@ -94,7 +100,7 @@ mod tests {
             kind: 1,
             body: Vec::new(),
         };
-        HistoryPage { conversation, messages: seqs.map(message).collect(), more, last_seq: 100 }
+        HistoryPage { conversation, messages: seqs.map(message).collect(), more, last_seq: 100, names: Vec::new() }
     }
 
     #[test]

@@ -23,6 +23,8 @@ struct MessageLine<'a> {
     seq: u64,
     kind: &'static str,
     sender: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender_name: Option<&'a str>,
     ts: u64,
     text: Option<&'a str>,
 }
@@ -105,6 +107,7 @@ fn change_name(change: Change) -> &'static str {
         Change::Created => "created",
         Change::Added => "added",
         Change::Removed => "removed",
+        Change::Admitted => "admitted",
     }
 }
 
@@ -112,6 +115,7 @@ fn kind_name(kind: u8) -> &'static str {
     match ConversationKind::from_number(kind) {
         Some(ConversationKind::Direct) => "direct",
         Some(ConversationKind::Group) => "group",
+        Some(ConversationKind::Imported) => "imported",
         None => "unknown",
     }
 }
@@ -129,12 +133,13 @@ struct SentLine {
 }
 
 impl MessageLine<'_> {
-    fn of(message: &Message) -> MessageLine<'_> {
+    fn of<'a>(message: &'a Message, sender_name: Option<&'a str>) -> MessageLine<'a> {
         MessageLine {
             conversation: message.conversation.to_string(),
             seq: message.seq,
             kind: ContentKind::from_number(message.kind).map_or("unknown", ContentKind::name),
             sender: message.sender.to_string(),
+            sender_name,
             ts: message.ts_ms,
             text: message.text(),
         }
@@ -186,9 +191,14 @@ impl Output {
 
     /// A message.
     pub fn message(&mut self, message: &Message) -> Result<(), Failure> {
+        self.named_message(message, None)
+    }
+
+    /// A message, with what its sender was called where it was imported from.
+    pub fn named_message(&mut self, message: &Message, sender_name: Option<&str>) -> Result<(), Failure> {
         match message.membership() {
             Some(change) => self.json(&MembershipLine::of(message, &change)),
-            None => self.json(&MessageLine::of(message)),
+            None => self.json(&MessageLine::of(message, sender_name)),
         }
     }
 
@@ -302,7 +312,7 @@ mod tests {
             body: "hi \"you\"".into(),
         };
         assert_eq!(
-            serde_json::to_string(&MessageLine::of(&message)).unwrap(),
+            serde_json::to_string(&MessageLine::of(&message, None)).unwrap(),
             "{\"conversation\":\"abababababababababababababababab\",\"seq\":7,\"kind\":\"text\",\
              \"sender\":\"000000000000001f\",\"ts\":99,\"text\":\"hi \\\"you\\\"\"}"
         );

@@ -16,7 +16,7 @@ from envelopes import OPS, Malformed, Table, decode, decode_change, encode
 VECTORS = Path(__file__).parents[3] / "wire/vectors/frames.txt"
 
 # Lines that begin an entry of a list, and the list; of `users` and `conversations` what they are depends on the table.
-LISTS = {"message": "messages", "member": "members", "accepted": "accepted", "receipt": "receipts"}
+LISTS = {"message": "messages", "member": "members", "accepted": "accepted", "receipt": "receipts", "name": "names"}
 WORDS = re.compile(r"\b(?:[0-9a-f]{32}|[0-9a-f]{16}|\d+)\b")
 HEX_DIGITS = {16, 32}
 

@@ -48,6 +48,7 @@ use std::io;
 use trunkline_wire::message::{EnvelopeError, ErrorCode, decode_answer};
 use trunkline_wire::websocket::CloseCode;
 
+pub use commands::HistoryFrom;
 pub(crate) use commands::Question;
 pub use connection::{DisconnectReason, Link};
 pub use conversation::{ListPage, Member, MembersPage, Opened, Summary};

@@ -17,8 +17,8 @@ pub use address::session_url;
 use self::driver::Driver;
 use self::order::{Order, Reply};
 use crate::core::{
-    Client, ClientEvent, HistoryPage, ListPage, MembersPage, Opened, Options, Question, RequestError, SendError,
-    Summary,
+    Client, ClientEvent, HistoryFrom, HistoryPage, ListPage, MembersPage, Opened, Options, Question, RequestError,
+    SendError, Summary,
 };
 use crate::limits::{STREAM_COMMANDS_MAX, STREAM_EVENTS_MAX};
 use crate::outbox::Outbox;
@@ -182,19 +182,18 @@ impl Handle {
         }
     }
 
-    /// Up to `limit` (at most 50) messages from `from_seq` on, itself included, upwards or `backward`, in ascending
-    /// order; `from_seq` 0 with `backward` means from the newest.
+    /// Up to `limit` (at most 50) messages from a seq or a time on, upwards or `backward`, in ascending order.
     ///
     /// # Errors
     /// See [`RequestError`].
     pub async fn history(
         &self,
         conversation: ConversationId,
-        from_seq: u64,
+        from: impl Into<HistoryFrom>,
         backward: bool,
         limit: u16,
     ) -> Result<HistoryPage, RequestError> {
-        match self.ask(Question::History { conversation, from_seq, backward, limit }).await? {
+        match self.ask(Question::History { conversation, from: from.into(), backward, limit }).await? {
             Reply::HistoryPage(page) => Ok(page),
             _ => Err(RequestError::Disconnected),
         }

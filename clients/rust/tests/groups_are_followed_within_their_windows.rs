@@ -28,7 +28,7 @@ fn changed(line: &mut Line, seq: u64, what: Change) {
 
 fn answer_history<'a>(line: &mut Line, request: u32, messages: &[Message<'a>], last_seq: u64) {
     let page = Page { conversation: CHAT, epoch: 1, more: false, last_seq };
-    line.tell(|encoder| encoder.history_page(request, &page, messages.iter().copied()));
+    line.tell(|encoder| encoder.history_page(request, &page, messages.iter().copied(), &[]));
 }
 
 fn missed(events: &[ClientEvent]) -> bool {

@@ -58,7 +58,7 @@ fn any_answer(dice: &mut Dice, request: u32) -> Vec<u8> {
         2 => {
             let page = Page { conversation, epoch: any(dice), more: dice.chance(50), last_seq: any(dice) };
             let messages: Vec<_> = (0..dice.below(4)).map(|_| any_message(dice)).collect();
-            encoder.history_page(request, &page, messages.into_iter()).write_envelope(&mut out);
+            encoder.history_page(request, &page, messages.into_iter(), &[]).write_envelope(&mut out);
         }
         3 => {
             let summaries: Vec<_> = (0..dice.below(3)).map(|_| any_row(dice)).collect();

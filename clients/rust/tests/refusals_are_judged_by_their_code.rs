@@ -116,7 +116,7 @@ fn look_up(rows: &[(u64, u64)], last_seq: u64) -> (Line, Vec<MessageId>) {
         ..line::message(seq)
     };
     let page = Page { conversation: CHAT, epoch: 1, more: false, last_seq };
-    line.tell(|encoder| encoder.history_page(history, &page, rows.iter().map(row)));
+    line.tell(|encoder| encoder.history_page(history, &page, rows.iter().map(row), &[]));
     (line, ids)
 }
 

@@ -14,20 +14,17 @@ use crate::ask::Shards;
 use crate::limits::ADMIN_PAGE_MAX;
 use crate::sign_in::account::Account;
 
-/// The answer; none: something else is asked.
-pub(super) fn answer<S: Shards + ?Sized>(
-    accounts: &Accounts<'_, S>,
-    request: &Request,
-) -> Option<Result<Value, Refusal>> {
-    Some(match request {
+/// The answer to a request of this kind.
+pub(super) fn answer<S: Shards + ?Sized>(accounts: &Accounts<'_, S>, request: &Request) -> Result<Value, Refusal> {
+    match request {
         Request::UserList { prefix, after, limit } => users(accounts, prefix, after, page_of(*limit)),
         Request::UserShow { name } => user(accounts, name),
         Request::UserSuspend { name } => suspend(accounts, name, true),
         Request::UserUnsuspend { name } => suspend(accounts, name, false),
         Request::ConversationList { after, limit } => conversations(accounts, after, page_of(*limit)),
         Request::ConversationShow { conversation } => conversation_of(accounts, conversation),
-        _ => return None,
-    })
+        _ => unreachable!("requests of another kind go elsewhere"),
+    }
 }
 
 fn page_of(limit: Option<u32>) -> u32 {

@@ -225,7 +225,8 @@ fn serve<S: Shards>(mut stream: &UnixStream, admin: &Admin<S>) -> io::Result<()>
             return Ok(());
         }
         if line.pop() != Some(b'\n') {
-            refuse(stream, ErrorCode::Malformed, "a request is one line of at most 65536 bytes");
+            let text = format!("a request is one line of at most {ADMIN_LINE_BYTES_MAX} bytes");
+            refuse(stream, ErrorCode::Malformed, &text);
             return Ok(());
         }
         let mut answer = admin.answer_line(&line);

@@ -42,14 +42,14 @@ impl Devices {
     /// A row was judged.
     pub fn take(&mut self, row: &Row) {
         if row.client_seq != 0 {
-            self.by_device.entry((row.sender, row.device)).or_default().high = row.client_seq;
+            self.by_device.entry(row.numbered_by()).or_default().high = row.client_seq;
         }
     }
 
     /// A row is durable.
     pub fn settle(&mut self, row: &Row) {
         if row.client_seq != 0 {
-            let device = self.by_device.entry((row.sender, row.device)).or_default();
+            let device = self.by_device.entry(row.numbered_by()).or_default();
             device.durable_high = row.client_seq;
             device.durable_message_id = row.message_id.0;
         }

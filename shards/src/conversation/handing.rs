@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use trunkline_wire::ids::UserId;
-use trunkline_wire::message::{ContentKind, decode_membership};
+use trunkline_wire::message::{Change, ContentKind, decode_membership};
 
 use super::Conversation;
 use super::announcing::Announcement;
@@ -73,9 +73,10 @@ impl Conversation {
         if large.targets.covers(seq) && !large.stale && !is_change {
             return;
         }
+        let admitted = row.map(admitted_by).unwrap_or_default();
         let is_changed = |user| {
             let place = self.roster.latest(user).filter(|_| is_change);
-            place.is_some_and(|member| member.joined_seq == seq || member.left_seq == seq)
+            place.is_some_and(|member| member.joined_seq == seq || member.left_seq == seq) || admitted.contains(&user)
         };
         let admits = |user| large.is_watched_by(user) || is_changed(user);
         let mut targets = Targets::of_seq(seq, router, self.key.tenant, self.roster.iter(), admits);
@@ -86,14 +87,14 @@ impl Conversation {
         large.stale = false;
     }
 
-    /// Whether it has more members than get every message.
+    /// Whether its messages do not go to every member: there are too many members, or it is an import.
     pub fn is_large(&self, limits: &Limits) -> bool {
-        self.roster.count() as u64 > limits.fan_out_members_max
+        self.is_imported() || self.roster.count() as u64 > limits.fan_out_members_max
     }
 
-    /// A user asked something: in a large conversation a member gets messages for a while.
+    /// A user asked something: in a large conversation a member gets messages for a while. What is imported nobody waits for.
     pub fn watch(&mut self, user: UserId, now_ns: u64, limits: &Limits) {
-        if self.is_large(limits) && self.roster.is_member(user) {
+        if !self.is_imported() && self.is_large(limits) && self.roster.is_member(user) {
             let done_seq = self.fan_out.done_seq;
             let large = self.crowd.large.get_or_insert_with(|| Large::of_seq(done_seq).into());
             large.watch(user, now_ns, limits.large_watch_ms * 1_000_000, limits.fan_out_members_max as usize);
@@ -134,12 +135,14 @@ impl Conversation {
             return Vec::new();
         }
         let Ok(view) = decode_membership(&row.body) else { return Vec::new() };
+        let admitted = admitted_by(row);
         let users = view.users().into_iter().flatten().map(UserId).chain([row.sender]);
         let mut windows: Vec<_> = users
             .filter_map(|user| self.roster.latest(user))
             .filter_map(|member| match (member.joined_seq, member.left_seq) {
                 (joined_seq, _) if joined_seq == row.seq => Some((member.user, joined_seq, u64::MAX)),
                 (joined_seq, left_seq) if left_seq == row.seq => Some((member.user, joined_seq, left_seq)),
+                (joined_seq, _) if admitted.contains(&member.user) => Some((member.user, joined_seq, u64::MAX)),
                 _ => None,
             })
             .collect();
@@ -188,4 +191,13 @@ impl Conversation {
             self.announce(seq, shard, &users, self.is_group());
         }
     }
+}
+
+/// Those whom a row admits to an imported conversation.
+fn admitted_by(row: &Row) -> Vec<UserId> {
+    if row.kind != ContentKind::Membership as u8 {
+        return Vec::new();
+    }
+    let view = decode_membership(&row.body).ok().filter(|view| view.change() == Change::Admitted as u8);
+    view.and_then(|view| view.users()).into_iter().flatten().map(UserId).collect()
 }

@@ -123,7 +123,13 @@ impl Conversation {
         limits: &Limits,
         can_append: bool,
     ) -> Option<ErrorCode> {
-        if !self.roster.is_member(send.caller.user) {
+        let message = &send.messages[send.next];
+        // Nobody but the importer writes to what was imported, and the importer writes nowhere else.
+        let is_import = message.imported.is_some();
+        if is_import != self.is_imported() {
+            return Some(ErrorCode::Forbidden);
+        }
+        if !is_import && !self.roster.is_member(send.caller.user) {
             // Final for the client: said once the removal is durable, and `busy` if that never becomes so.
             let left_seq = self.roster.latest(send.caller.user).map_or(0, |member| member.left_seq);
             send.need_seq = send.need_seq.max(left_seq);
@@ -133,7 +139,6 @@ impl Conversation {
             // The block is durable already. A user who is blocked is told no more than one who may not.
             return Some(ErrorCode::Forbidden);
         }
-        let message = &send.messages[send.next];
         if message.refusal.is_some() {
             return message.refusal;
         }
@@ -147,11 +152,13 @@ impl Conversation {
         if refusal.is_some() {
             return refusal;
         }
-        let (seq, ts_ms) = self.next_place(now);
+        let (seq, ts_ms) = self.next_place(message.imported.map_or(now.wall_ms, |imported| imported.sent_at_ms));
         let row = message.to_row(&send.caller, seq, self.epoch, ts_ms);
         send.accept(&row);
         send.need_seq = row.seq;
-        self.push_pending(RecentRow { row, origin: Some(send.caller.address), accepted_ns: now.mono_ns });
+        let origin = (!is_import).then_some(send.caller.address);
+        let accepted_ns = if is_import { 0 } else { now.mono_ns };
+        self.push_pending(RecentRow { row, origin, accepted_ns });
         None
     }
 }
@@ -163,13 +170,13 @@ impl OutgoingMessage {
             epoch,
             lsn: Lsn::default(),
             ts_ms,
-            sender: caller.user,
+            sender: self.imported.map_or(caller.user, |imported| imported.sender),
             device: caller.device,
             client_seq: self.client_seq,
             message_id: self.message_id,
             kind: self.kind,
             flags: self.flags,
-            sent_at_ms: 0,
+            sent_at_ms: self.imported.map_or(0, |imported| imported.sent_at_ms),
             ref_seq: self.ref_seq,
             mls_epoch: self.mls_epoch,
             body: self.body.clone(),

@@ -61,7 +61,7 @@ impl RecentRows {
     /// The row of a device's number.
     pub fn find_send(&self, sender: (UserId, DeviceId), client_seq: u64) -> Option<&Row> {
         let mut rows = self.rows.iter().rev().map(|recent| &recent.row);
-        rows.find(|row| (row.sender, row.device) == sender && row.client_seq == client_seq)
+        rows.find(|row| row.numbered_by() == sender && row.client_seq == client_seq)
     }
 
     /// Forgets the oldest rows above the bounds, but none from `pinned_from` on and not the last one.

@@ -3,14 +3,14 @@
 use alloc::vec::Vec;
 
 use trunkline_wire::ids::UserId;
-use trunkline_wire::limits::{HISTORY_BYTES_MAX, MEMBERS_PAGE_MAX};
+use trunkline_wire::limits::MEMBERS_PAGE_MAX;
 use trunkline_wire::message::{self, ErrorCode};
 
+use crate::archive::ImportAck;
 use crate::conversation::{ChangeAnswer, Conversation, JudgedSend, Settled, WaitingChange};
-use crate::desk::{HistoryAsked, Purpose};
 use crate::entry::{Caller, HomeAnswer};
 use crate::router::Reply;
-use crate::store::{Load, Loaded, Member, Row, StoreFault};
+use crate::store::{Member, Row};
 use crate::turn::Turn;
 
 /// A conversation as one of its members, past or present, sees it.
@@ -52,6 +52,10 @@ pub(super) fn answer_send(turn: &mut Turn<'_>, conversation: &Conversation, send
     let retry_after_ms = send.refusal.map_or(0, |code| turn.retry_after_ms(code));
     if let Some(code) = send.refusal {
         turn.shared.counters.count_error(code);
+    }
+    if let Reply::Administrator(_) = send.reply {
+        let ack = ImportAck { accepted: send.accepted.len() as u64, refusal: send.refusal, high };
+        return turn.answer(send.reply, HomeAnswer::Imported(ack));
     }
     let ack = message::Ack {
         conversation: conversation.key.conversation,
@@ -127,59 +131,6 @@ pub(super) fn answer_members(
     let mut frame = Vec::new();
     turn.shared.encoder.members_page(request, id, title, &page, last).write_server_frame(&mut frame);
     turn.answer(reply, HomeAnswer::Frame(frame));
-}
-
-/// A page of what a member sees, from memory if it reaches back far enough, else from the store.
-pub(super) fn answer_history(
-    turn: &mut Turn<'_>,
-    conversation: &Conversation,
-    (reply, request): (Reply, u32),
-    member: &Member,
-    (from_seq, backward, limit): (u64, bool, usize),
-) {
-    let (first_seq, visible_seq) = conversation.window_of(member);
-    let from_seq = match (backward, from_seq) {
-        (true, 0) => visible_seq,
-        (true, from_seq) => from_seq.min(visible_seq),
-        (false, from_seq) => from_seq.max(first_seq),
-    };
-    let (key, epoch) = (conversation.key, conversation.epoch);
-    let asked = HistoryAsked { reply, request, key, backward, first_seq, visible_seq, epoch };
-    if !(first_seq..=visible_seq).contains(&from_seq) {
-        return answer_page(turn, &asked, [].into_iter(), false);
-    }
-    if let Some((rows, more)) = conversation.recent.page((first_seq, visible_seq), from_seq, backward, limit) {
-        return answer_page(turn, &asked, rows.into_iter(), more);
-    }
-    if !turn.shared.desk.can_load(&turn.shared.limits) {
-        return turn.refuse(reply, ErrorCode::Busy);
-    }
-    let (rows_max, cost_bytes_max) = (limit as u32, HISTORY_BYTES_MAX as u32);
-    let load = Load::History { key, from_seq, backward, rows_max, cost_bytes_max };
-    turn.shared.desk.load(Purpose::History(asked), load, turn.effects);
-}
-
-/// A page came from the store. The window may have ended meanwhile: the page is as of the request.
-pub(crate) fn history_loaded(turn: &mut Turn<'_>, asked: &HistoryAsked, loaded: Result<Loaded, StoreFault>) {
-    let Ok(Loaded::History(rows)) = loaded else {
-        return turn.refuse(asked.reply, ErrorCode::StorageUnavailable);
-    };
-    let seen = asked.first_seq..=asked.visible_seq;
-    let mut visible = rows.iter().filter(|row| seen.contains(&row.seq));
-    let more = if asked.backward {
-        visible.clone().next().is_some_and(|row| row.seq > asked.first_seq)
-    } else {
-        visible.clone().next_back().is_some_and(|row| row.seq < asked.visible_seq)
-    };
-    answer_page(turn, asked, visible.by_ref(), more);
-}
-
-fn answer_page<'r>(turn: &mut Turn<'_>, asked: &HistoryAsked, rows: impl Iterator<Item = &'r Row>, more: bool) {
-    let page =
-        message::Page { conversation: asked.key.conversation, epoch: asked.epoch, more, last_seq: asked.visible_seq };
-    let mut frame = Vec::new();
-    turn.shared.encoder.history_page(asked.request, &page, rows.map(fields_of)).write_server_frame(&mut frame);
-    turn.answer(asked.reply, HomeAnswer::Frame(frame));
 }
 
 /// A row as recipients see it.

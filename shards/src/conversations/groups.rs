@@ -183,7 +183,7 @@ impl Conversations {
 }
 
 /// Gives a change the next seq, and lets its caller wait; or says why there is no room.
-fn take_change(
+pub(super) fn take_change(
     turn: &mut Turn<'_>,
     conversation: &mut Conversation,
     (caller, reply, request, answer): (Caller, Reply, u32, ChangeAnswer),
@@ -200,7 +200,7 @@ fn take_change(
     Ok(())
 }
 
-fn answer_when_durable(turn: &mut Turn<'_>, conversation: &mut Conversation, change: WaitingChange) {
+pub(super) fn answer_when_durable(turn: &mut Turn<'_>, conversation: &mut Conversation, change: WaitingChange) {
     if change.need_seq <= conversation.durable_seq {
         answer_change(turn, conversation, &change);
     } else {

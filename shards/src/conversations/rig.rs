@@ -11,7 +11,8 @@ use rand_core::SeedableRng;
 use trunkline_wire::ids::{ConversationId, DeviceId, MessageId, TenantId, UserId};
 use trunkline_wire::message::{Answer, Change, Encoder, ErrorCode, decode_answer};
 
-use super::{Conversations, history_loaded};
+pub(super) use super::rig_store::{ack_of, payload};
+use super::{Conversations, history_loaded, names_loaded};
 use crate::cache::Cache;
 use crate::contacts::ContactsAnswer;
 use crate::contract::{AdminAnswer, ConnectionId, Effect, Effects, Now, ShardId, Ticket};
@@ -220,7 +221,10 @@ impl Rig {
             }
             (Purpose::Checkpoint, _) => {}
             (Purpose::Conversation(key), StoreResult::Loaded(loaded)) => conversations.loaded(turn, key, loaded),
-            (Purpose::History(asked), StoreResult::Loaded(loaded)) => history_loaded(turn, &asked, loaded),
+            (Purpose::History(asked), StoreResult::Loaded(loaded)) => history_loaded(turn, asked, loaded),
+            (Purpose::Names(asked, rows, more), StoreResult::Loaded(loaded)) => {
+                names_loaded(turn, &asked, &rows, more, loaded);
+            }
             (Purpose::FindSend(key, send), StoreResult::Loaded(loaded)) => {
                 conversations.send_found(turn, key, *send, loaded);
             }
@@ -236,7 +240,7 @@ impl Rig {
     /// Asks; the answer's ticket.
     pub fn ask(&mut self, request: HomeRequest) -> u32 {
         self.tickets += 1;
-        let reply = Reply { shard: 0, ticket: self.tickets };
+        let reply = Reply::Shard { shard: 0, ticket: self.tickets };
         self.act(|conversations, turn| conversations.request(turn, reply, request));
         self.tickets
     }
@@ -262,6 +266,7 @@ impl Rig {
             ref_seq: 0,
             mls_epoch: 0,
             refusal: None,
+            imported: None,
             body: (*b"ahoy").into(),
         };
         let (conversation, messages) = (key.conversation, vec![message]);
@@ -274,7 +279,7 @@ impl Rig {
 
     pub fn history(&mut self, key: ConversationKey, by: u64, from_seq: u64, backward: bool, limit: u16) -> u32 {
         let (caller, conversation) = (caller(by), key.conversation);
-        self.ask(HomeRequest::History { caller, request: 9, conversation, from_seq, backward, limit })
+        self.ask(HomeRequest::History { caller, request: 9, conversation, from_seq, at_ms: 0, backward, limit })
     }
 
     pub fn receipt(&mut self, key: ConversationKey, user: u64, device: u32, delivered_seq: u64, read_seq: u64) {
@@ -319,7 +324,9 @@ impl Rig {
     /// The seq of a change of members.
     pub fn changed(&mut self, ticket: u32) -> u64 {
         let frame = self.frame(ticket);
-        let Ok((9, Answer::MembersChanged(changed))) = decode_answer(payload(&frame)) else { panic!("not changed") };
+        let Ok((0 | 9, Answer::MembersChanged(changed))) = decode_answer(payload(&frame)) else {
+            panic!("not changed")
+        };
         changed.seq()
     }
 
@@ -367,21 +374,5 @@ impl Rig {
             deliveries.flat_map(|(_, delivery)| delivery.users.iter().map(|user| (user.0, delivery.seq))).collect();
         delivered.sort_by_key(|&(user, seq)| (seq, user));
         delivered
-    }
-}
-
-/// (seqs accepted, refusal) of an ack.
-pub(super) fn ack_of(frame: &[u8]) -> (Vec<u64>, Option<ErrorCode>) {
-    let Ok((9, Answer::Ack(ack))) = decode_answer(payload(frame)) else { panic!("no ack") };
-    let accepted = ack.accepted().into_iter().flatten().map(|accepted| accepted.seq()).collect();
-    (accepted, ErrorCode::from_number(ack.refusal()))
-}
-
-/// What is in a server's frame.
-pub(super) fn payload(frame: &[u8]) -> &[u8] {
-    match frame[1] {
-        0..126 => &frame[2..],
-        126 => &frame[4..],
-        _ => &frame[10..],
     }
 }

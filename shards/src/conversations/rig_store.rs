@@ -1,14 +1,17 @@
 //! The store of the rig: it keeps its promises, and may be made not to.
 
 use alloc::boxed::Box;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use trunkline_wire::ids::{Lsn, UserId};
+use trunkline_wire::message::{Answer, ErrorCode, decode_answer};
 
 use super::rig::{Asked, Rig};
 use crate::members::Members;
 use crate::store::{
-    Append, Block, ConversationImage, DeviceHigh, Load, Loaded, Put, RECENT_ROWS_MAX, Row, StoreFault, StoreResult,
+    Append, ArchiveLoad, ArchiveLoaded, Block, ConversationImage, DeviceHigh, Load, Loaded, Put, RECENT_ROWS_MAX, Row,
+    SenderName, StoreFault, StoreResult,
 };
 
 impl Rig {
@@ -64,7 +67,7 @@ impl Rig {
             image.last_seq = row.seq;
             members.apply(&row);
             if row.client_seq > 0 {
-                let Row { sender: user, device, client_seq: high, message_id, .. } = row;
+                let ((user, device), high, message_id) = (row.numbered_by(), row.client_seq, row.message_id);
                 image.devices.retain(|known| (known.user, known.device) != (user, device));
                 image.devices.push(DeviceHigh { user, device, high, message_id });
             }
@@ -113,9 +116,19 @@ impl Rig {
                 page.sort_by_key(|row| row.seq);
                 Loaded::History(page)
             }
+            Load::Archive(ArchiveLoad::HistoryAt { key, at_ms, within, backward, rows_max, .. }) => {
+                let seen = |row: &&Row| (within.0..=within.1).contains(&row.seq) && (row.ts_ms < at_ms) == backward;
+                let rows: Vec<Row> = self.images[&key].recent.iter().filter(seen).cloned().collect();
+                let cut = if backward { rows.len().saturating_sub(rows_max as usize) } else { 0 };
+                Loaded::History(rows.into_iter().skip(cut).take(rows_max as usize).collect())
+            }
+            Load::Archive(ArchiveLoad::Names { users, .. }) => {
+                let name = |user: UserId| SenderName { user, name: user.to_string(), is_imported: user.0 > 1_000 };
+                Loaded::Archive(ArchiveLoaded::Names(users.into_iter().map(name).collect()))
+            }
             Load::FindSend { key, user, device, client_seq, .. } => {
                 let mut rows = self.images[&key].recent.iter();
-                let found = rows.find(|row| (row.sender, row.device, row.client_seq) == (user, device, client_seq));
+                let found = rows.find(|row| (row.numbered_by(), row.client_seq) == ((user, device), client_seq));
                 Loaded::FoundSend(found.cloned().map(Box::new))
             }
             Load::Blocks { peers, .. } => Loaded::Blocks(self.blocks_of(&peers)),
@@ -138,5 +151,21 @@ impl Rig {
     /// Each user has something to say of one other at most.
     fn blocks_of(&self, peers: &[UserId]) -> Vec<Block> {
         self.blocks.iter().filter(|block| peers.contains(&block.blocker)).copied().collect()
+    }
+}
+
+/// (seqs accepted, refusal) of an ack.
+pub(super) fn ack_of(frame: &[u8]) -> (Vec<u64>, Option<ErrorCode>) {
+    let Ok((0 | 9, Answer::Ack(ack))) = decode_answer(payload(frame)) else { panic!("no ack") };
+    let accepted = ack.accepted().into_iter().flatten().map(|accepted| accepted.seq()).collect();
+    (accepted, ErrorCode::from_number(ack.refusal()))
+}
+
+/// What is in a server's frame.
+pub(super) fn payload(frame: &[u8]) -> &[u8] {
+    match frame[1] {
+        0..126 => &frame[2..],
+        126 => &frame[4..],
+        _ => &frame[10..],
     }
 }

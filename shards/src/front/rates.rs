@@ -112,6 +112,7 @@ mod tests {
             ref_seq: 0,
             mls_epoch: 0,
             refusal: None,
+            imported: None,
             body: [].into(),
         };
         Command::Send { request: 1, conversation: ID, messages: (1..=count).map(message).collect() }

@@ -170,7 +170,7 @@ impl Rig {
     }
 
     pub fn request(&mut self, ticket: u32, request: HomeRequest) {
-        self.turn(|users, turn| users.request(turn, Reply { shard: OTHER, ticket }, request));
+        self.turn(|users, turn| users.request(turn, Reply::Shard { shard: OTHER, ticket }, request));
     }
 
     pub fn start_session(&mut self, key: UserKey, connection: u32) {

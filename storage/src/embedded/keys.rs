@@ -18,6 +18,13 @@ pub(crate) fn conversation(key: ConversationKey) -> [u8; 20] {
     bytes
 }
 
+/// The conversation of such a key.
+pub(crate) fn conversation_of(key: &[u8]) -> Option<ConversationKey> {
+    let (tenant, conversation) = key.split_first_chunk::<4>()?;
+    let conversation = ConversationId(conversation.try_into().ok()?);
+    Some(ConversationKey { tenant: TenantId(u32::from_be_bytes(*tenant)), conversation })
+}
+
 /// (tenant, conversation, seq).
 pub(crate) fn row(key: ConversationKey, seq: u64) -> [u8; 28] {
     let mut bytes = [0; 28];

@@ -233,6 +233,20 @@ impl Reads for View<'_> {
         self.get(&self.tables.conversations, &keys::conversation(key), codec::decode_meta)
     }
 
+    fn metas(
+        &self,
+        after: Option<ConversationKey>,
+    ) -> impl Iterator<Item = Result<(ConversationKey, ConversationMeta), StoreFault>> {
+        let table = &self.tables.conversations;
+        let first = after.map_or([0; 20], keys::conversation);
+        let found = self.range(table, &first, &[0xff; 20]).map(move |guard| {
+            let decode =
+                |key: &[u8], value: &[u8]| Some((keys::conversation_of(key)?, codec::decode_meta(key, value)?));
+            Ok(decode_found(table, guard, decode)??)
+        });
+        found.filter(move |found| !found.as_ref().is_ok_and(|(key, _)| Some(*key) == after))
+    }
+
     fn checkpoint(&self, key: ConversationKey) -> Result<Option<Checkpoint>, StoreFault> {
         self.get(&self.tables.checkpoints, &keys::conversation(key), codec::decode_checkpoint)
     }
@@ -329,9 +343,10 @@ impl Reads for View<'_> {
 
     fn revocations(&self, after: Option<Revocation>) -> impl Iterator<Item = Result<Revocation, StoreFault>> {
         let table = &self.tables.revocations;
-        let first = after.map_or([0; 24], |after| keys::revocation(&after));
+        // The next key there may be.
+        let first = after.map_or(Vec::new(), |after| [&keys::revocation(&after)[..], &[0]].concat());
         let found = self.range(table, &first, &[0xff; 24]);
-        let found = found.filter_map(|guard| {
+        found.filter_map(|guard| {
             decodable(table, guard, |key, value| {
                 let revocation = keys::revoked(key)?;
                 let Some(issued_to_s) = list_codec::decode_number(key, value) else {
@@ -341,10 +356,6 @@ impl Reads for View<'_> {
                 };
                 Some(Revocation { issued_to_s, ..revocation })
             })
-        });
-        found.filter(move |found| match (found, &after) {
-            (Ok(found), Some(after)) => keys::revocation(found) != keys::revocation(after),
-            _ => true,
         })
     }
 

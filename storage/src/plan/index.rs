@@ -17,6 +17,9 @@ impl<'a, R: Reads> Planner<'a, '_, R> {
     pub(super) fn put(&mut self, put: &'a Put) -> Planned<PutOutcome> {
         match put {
             Put::User { key, row } => self.change(Target::User(*key), Change::User(*key, row)),
+            Put::Users(rows) => {
+                rows.iter().for_each(|(key, row)| self.change(Target::User(*key), Change::User(*key, row)));
+            }
             Put::ClaimHandle { tenant, folded, user } => return self.claim(*tenant, folded, *user),
             Put::Contact { key, peer, row } => {
                 self.change(Target::Contact(*key, *peer), Change::Contact(*key, *peer, *row));

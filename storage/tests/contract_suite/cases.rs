@@ -46,6 +46,9 @@ macro_rules! contract_cases {
             changes_of_a_group_are_merged, lists_are_in_order_of_changes, lists_are_paged_downwards,
             list_bounds_are_outside, a_row_is_listed_once, lists_of_users_and_tenants_are_apart,
             an_empty_change_of_lists_is_nothing, rows_of_the_same_number_are_both_listed, lists_agree_with_a_model);
+        $crate::contract_cases!($open; archive_cases;
+            times_are_found_by_halving, a_time_is_looked_for_within_the_window, an_import_is_numbered_by_its_importer,
+            names_say_who_came_with_an_import, conversations_are_paged);
     };
     ($open:expr; $cases:ident; $($case:ident),* $(,)?) => {
         $(#[test] fn $case() { $crate::$cases::$case(&mut $open()); })*

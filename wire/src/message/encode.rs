@@ -83,16 +83,6 @@ pub struct Message<'a> {
     pub mls_epoch: u64,
 }
 
-/// What HistoryPage says beside its messages.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs)]
-pub struct Page {
-    pub conversation: ConversationId,
-    pub epoch: u64,
-    pub more: bool,
-    pub last_seq: u64,
-}
-
 /// Builds envelopes, one at a time, in a buffer it keeps.
 #[derive(Default)]
 pub struct Encoder {
@@ -212,24 +202,6 @@ impl Encoder {
         self.finish(Op::Send, request, root)
     }
 
-    /// History from a seq on, upwards or downwards.
-    pub fn history(
-        &mut self,
-        request: u32,
-        conversation: ConversationId,
-        from_seq: u64,
-        backward: bool,
-        limit: u16,
-    ) -> Encoded<'_> {
-        let b = self.start();
-        let conversation = schema::ConversationId(conversation.0);
-        let root = schema::History::create(
-            b,
-            &schema::HistoryArgs { conversation: Some(&conversation), from_seq, backward, limit },
-        );
-        self.finish(Op::History, request, root)
-    }
-
     /// Renew with a newer token.
     pub fn renew(&mut self, request: u32, token: &str) -> Encoded<'_> {
         let b = self.start();
@@ -320,29 +292,6 @@ impl Encoder {
         self.finish(Op::Message, 0, root)
     }
 
-    /// A page of messages in ascending order.
-    pub fn history_page<'m>(
-        &mut self,
-        request: u32,
-        page: &Page,
-        messages: impl Iterator<Item = Message<'m>>,
-    ) -> Encoded<'_> {
-        let b = self.start();
-        let tables: Vec<_> = messages.map(|message| message_table(b, None, &message)).collect();
-        let messages = b.create_vector(&tables);
-        let root = schema::HistoryPage::create(
-            b,
-            &schema::HistoryPageArgs {
-                conversation: Some(&schema::ConversationId(page.conversation.0)),
-                epoch: page.epoch,
-                messages: Some(messages),
-                more: page.more,
-                last_seq: page.last_seq,
-            },
-        );
-        self.finish(Op::HistoryPage, request, root)
-    }
-
     /// Error of a request (0: of the connection), with one line for people.
     pub fn error(&mut self, request: u32, code: ErrorCode, message: &str, retry_after_ms: u32) -> Encoded<'_> {
         let b = self.start();
@@ -374,7 +323,7 @@ impl Encoder {
     }
 }
 
-fn message_table(
+pub(super) fn message_table(
     b: &mut FlatBufferBuilder<'static>,
     conversation: Option<&schema::ConversationId>,
     message: &Message<'_>,

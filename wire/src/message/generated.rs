@@ -2739,7 +2739,7 @@ pub enum HistoryOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
 /// Messages from `from_seq` on (itself included): upwards, or downwards with `backward`. from_seq 0 with
-/// `backward` means from the newest.
+/// `backward` means from the newest. With `at_ms` instead: those from that time on, or with `backward` those before it.
 pub struct History<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }
@@ -2757,6 +2757,7 @@ impl<'a> History<'a> {
   pub const VT_FROM_SEQ: ::flatbuffers::VOffsetT = 6;
   pub const VT_BACKWARD: ::flatbuffers::VOffsetT = 8;
   pub const VT_LIMIT: ::flatbuffers::VOffsetT = 10;
+  pub const VT_AT_MS: ::flatbuffers::VOffsetT = 12;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -2768,6 +2769,7 @@ impl<'a> History<'a> {
     args: &'args HistoryArgs<'args>
   ) -> ::flatbuffers::WIPOffset<History<'bldr>> {
     let mut builder = HistoryBuilder::new(_fbb);
+    builder.add_at_ms(args.at_ms);
     builder.add_from_seq(args.from_seq);
     if let Some(x) = args.conversation { builder.add_conversation(x); }
     builder.add_limit(args.limit);
@@ -2804,6 +2806,13 @@ impl<'a> History<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<u16>(History::VT_LIMIT, Some(0)).unwrap()}
   }
+  #[inline]
+  pub fn at_ms(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(History::VT_AT_MS, Some(0)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for History<'_> {
@@ -2816,6 +2825,7 @@ impl ::flatbuffers::Verifiable for History<'_> {
      .visit_field::<u64>("from_seq", Self::VT_FROM_SEQ, false)?
      .visit_field::<bool>("backward", Self::VT_BACKWARD, false)?
      .visit_field::<u16>("limit", Self::VT_LIMIT, false)?
+     .visit_field::<u64>("at_ms", Self::VT_AT_MS, false)?
      .finish();
     Ok(())
   }
@@ -2825,6 +2835,7 @@ pub struct HistoryArgs<'a> {
     pub from_seq: u64,
     pub backward: bool,
     pub limit: u16,
+    pub at_ms: u64,
 }
 impl<'a> Default for HistoryArgs<'a> {
   #[inline]
@@ -2834,6 +2845,7 @@ impl<'a> Default for HistoryArgs<'a> {
       from_seq: 0,
       backward: false,
       limit: 0,
+      at_ms: 0,
     }
   }
 }
@@ -2860,6 +2872,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> HistoryBuilder<'a, 'b, A> {
     self.fbb_.push_slot::<u16>(History::VT_LIMIT, limit, 0);
   }
   #[inline]
+  pub fn add_at_ms(&mut self, at_ms: u64) {
+    self.fbb_.push_slot::<u64>(History::VT_AT_MS, at_ms, 0);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> HistoryBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     HistoryBuilder {
@@ -2881,13 +2897,129 @@ impl ::core::fmt::Debug for History<'_> {
       ds.field("from_seq", &self.from_seq());
       ds.field("backward", &self.backward());
       ds.field("limit", &self.limit());
+      ds.field("at_ms", &self.at_ms());
+      ds.finish()
+  }
+}
+pub enum SenderNameOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// What a user was called where its messages were imported from; it has no handle.
+pub struct SenderName<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for SenderName<'a> {
+  type Inner = SenderName<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> SenderName<'a> {
+  pub const VT_USER: ::flatbuffers::VOffsetT = 4;
+  pub const VT_NAME: ::flatbuffers::VOffsetT = 6;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    SenderName { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args SenderNameArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<SenderName<'bldr>> {
+    let mut builder = SenderNameBuilder::new(_fbb);
+    builder.add_user(args.user);
+    if let Some(x) = args.name { builder.add_name(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn user(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(SenderName::VT_USER, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn name(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(SenderName::VT_NAME, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for SenderName<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("user", Self::VT_USER, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct SenderNameArgs<'a> {
+    pub user: u64,
+    pub name: Option<::flatbuffers::WIPOffset<&'a str>>,
+}
+impl<'a> Default for SenderNameArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    SenderNameArgs {
+      user: 0,
+      name: None,
+    }
+  }
+}
+
+pub struct SenderNameBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> SenderNameBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_user(&mut self, user: u64) {
+    self.fbb_.push_slot::<u64>(SenderName::VT_USER, user, 0);
+  }
+  #[inline]
+  pub fn add_name(&mut self, name: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(SenderName::VT_NAME, name);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> SenderNameBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    SenderNameBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<SenderName<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for SenderName<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("SenderName");
+      ds.field("user", &self.user());
+      ds.field("name", &self.name());
       ds.finish()
   }
 }
 pub enum HistoryPageOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
-/// Answer to History. Always in ascending order. `more`: the direction asked for goes on behind this page.
+/// Answer to History. Always in ascending order. `more`: the direction asked for goes on behind this page. `names`: of the
+/// page's senders that came with an import, each once.
 pub struct HistoryPage<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }
@@ -2906,6 +3038,7 @@ impl<'a> HistoryPage<'a> {
   pub const VT_MESSAGES: ::flatbuffers::VOffsetT = 8;
   pub const VT_MORE: ::flatbuffers::VOffsetT = 10;
   pub const VT_LAST_SEQ: ::flatbuffers::VOffsetT = 12;
+  pub const VT_NAMES: ::flatbuffers::VOffsetT = 14;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -2919,6 +3052,7 @@ impl<'a> HistoryPage<'a> {
     let mut builder = HistoryPageBuilder::new(_fbb);
     builder.add_last_seq(args.last_seq);
     builder.add_epoch(args.epoch);
+    if let Some(x) = args.names { builder.add_names(x); }
     if let Some(x) = args.messages { builder.add_messages(x); }
     if let Some(x) = args.conversation { builder.add_conversation(x); }
     builder.add_more(args.more);
@@ -2961,6 +3095,13 @@ impl<'a> HistoryPage<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<u64>(HistoryPage::VT_LAST_SEQ, Some(0)).unwrap()}
   }
+  #[inline]
+  pub fn names(&self) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<SenderName<'a>>>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<SenderName>>>>(HistoryPage::VT_NAMES, None)}
+  }
 }
 
 impl ::flatbuffers::Verifiable for HistoryPage<'_> {
@@ -2974,6 +3115,7 @@ impl ::flatbuffers::Verifiable for HistoryPage<'_> {
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<Message>>>>("messages", Self::VT_MESSAGES, false)?
      .visit_field::<bool>("more", Self::VT_MORE, false)?
      .visit_field::<u64>("last_seq", Self::VT_LAST_SEQ, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<SenderName>>>>("names", Self::VT_NAMES, false)?
      .finish();
     Ok(())
   }
@@ -2984,6 +3126,7 @@ pub struct HistoryPageArgs<'a> {
     pub messages: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Message<'a>>>>>,
     pub more: bool,
     pub last_seq: u64,
+    pub names: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<SenderName<'a>>>>>,
 }
 impl<'a> Default for HistoryPageArgs<'a> {
   #[inline]
@@ -2994,6 +3137,7 @@ impl<'a> Default for HistoryPageArgs<'a> {
       messages: None,
       more: false,
       last_seq: 0,
+      names: None,
     }
   }
 }
@@ -3024,6 +3168,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> HistoryPageBuilder<'a, 'b, A>
     self.fbb_.push_slot::<u64>(HistoryPage::VT_LAST_SEQ, last_seq, 0);
   }
   #[inline]
+  pub fn add_names(&mut self, names: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , ::flatbuffers::ForwardsUOffset<SenderName<'b >>>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(HistoryPage::VT_NAMES, names);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> HistoryPageBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     HistoryPageBuilder {
@@ -3046,6 +3194,7 @@ impl ::core::fmt::Debug for HistoryPage<'_> {
       ds.field("messages", &self.messages());
       ds.field("more", &self.more());
       ds.field("last_seq", &self.last_seq());
+      ds.field("names", &self.names());
       ds.finish()
   }
 }
@@ -5395,7 +5544,7 @@ impl ::core::fmt::Debug for TypingNow<'_> {
 pub enum MembershipChangeOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
-/// The body of a message of kind 2. `change`: 1 created, 2 added, 3 removed (by oneself: left).
+/// The body of a message of kind 2. `change`: 1 created, 2 added, 3 removed (by oneself: left), 4 admitted to an import.
 pub struct MembershipChange<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }

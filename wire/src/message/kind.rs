@@ -45,6 +45,8 @@ pub enum ConversationKind {
     Direct = 1,
     /// Members that come and go.
     Group = 2,
+    /// What was said elsewhere. Whoever is admitted sees all of it, nobody writes to it.
+    Imported = 3,
 }
 
 impl ConversationKind {
@@ -53,6 +55,7 @@ impl ConversationKind {
         match number {
             1 => Some(ConversationKind::Direct),
             2 => Some(ConversationKind::Group),
+            3 => Some(ConversationKind::Imported),
             _ => None,
         }
     }
@@ -89,6 +92,8 @@ pub enum Change {
     Added = 2,
     /// Users were removed, or left.
     Removed = 3,
+    /// Users were admitted to an imported conversation: they see it from its first message on.
+    Admitted = 4,
 }
 
 impl Change {
@@ -98,6 +103,7 @@ impl Change {
             1 => Some(Change::Created),
             2 => Some(Change::Added),
             3 => Some(Change::Removed),
+            4 => Some(Change::Admitted),
             _ => None,
         }
     }

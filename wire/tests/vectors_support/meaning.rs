@@ -40,6 +40,7 @@ fn of_request(view: Request<'_>) -> String {
                 + &line("from_seq", history.from_seq())
                 + &line("backward", history.backward())
                 + &line("limit", history.limit())
+                + &history_time(history.at_ms())
         }
         Request::Sync(sync) => {
             line("position", sync.position())
@@ -194,6 +195,16 @@ fn of_page(page: schema::HistoryPage<'_>) -> String {
         + &line("more", page.more())
         + &line("last_seq", page.last_seq())
         + &messages.collect::<String>()
+        + &page.names().into_iter().flatten().map(of_name).collect::<String>()
+}
+
+/// Said where it is given only: most pages are asked for by seq.
+fn history_time(at_ms: u64) -> String {
+    if at_ms == 0 { String::new() } else { line("at_ms", at_ms) }
+}
+
+fn of_name(name: schema::SenderName<'_>) -> String {
+    line("name", UserId(name.user())) + &text("  name", name.name())
 }
 
 /// The body of a message: text, or what happened to the members.

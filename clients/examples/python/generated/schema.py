@@ -2185,7 +2185,7 @@ class MessageT(object):
 
 
 # Messages from `from_seq` on (itself included): upwards, or downwards with `backward`. from_seq 0 with
-# `backward` means from the newest.
+# `backward` means from the newest. With `at_ms` instead: those from that time on, or with `backward` those before it.
 class History(object):
     __slots__ = ['_tab']
 
@@ -2235,8 +2235,15 @@ class History(object):
             return self._tab.Get(flatbuffers.number_types.Uint16Flags, o + self._tab.Pos)
         return 0
 
+    # History
+    def AtMs(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(12))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint64Flags, o + self._tab.Pos)
+        return 0
+
 def HistoryStart(builder: flatbuffers.Builder):
-    builder.StartObject(4)
+    builder.StartObject(5)
 
 def HistoryAddConversation(builder: flatbuffers.Builder, conversation: Any):
     builder.PrependStructSlot(0, flatbuffers.number_types.UOffsetTFlags.py_type(conversation), 0)
@@ -2249,6 +2256,9 @@ def HistoryAddBackward(builder: flatbuffers.Builder, backward: bool):
 
 def HistoryAddLimit(builder: flatbuffers.Builder, limit: int):
     builder.PrependUint16Slot(3, limit, 0)
+
+def HistoryAddAtMs(builder: flatbuffers.Builder, atMs: int):
+    builder.PrependUint64Slot(4, atMs, 0)
 
 def HistoryEnd(builder: flatbuffers.Builder) -> int:
     return builder.EndObject()
@@ -2268,11 +2278,13 @@ class HistoryT(object):
         fromSeq = 0,
         backward = False,
         limit = 0,
+        atMs = 0,
     ):
         self.conversation = conversation  # type: Optional[ConversationIdT]
         self.fromSeq = fromSeq  # type: int
         self.backward = backward  # type: bool
         self.limit = limit  # type: int
+        self.atMs = atMs  # type: int
 
     @classmethod
     def InitFromBuf(cls, buf, pos):
@@ -2300,6 +2312,7 @@ class HistoryT(object):
         self.fromSeq = history.FromSeq()
         self.backward = history.Backward()
         self.limit = history.Limit()
+        self.atMs = history.AtMs()
 
     # HistoryT
     def Pack(self, builder):
@@ -2310,11 +2323,109 @@ class HistoryT(object):
         HistoryAddFromSeq(builder, self.fromSeq)
         HistoryAddBackward(builder, self.backward)
         HistoryAddLimit(builder, self.limit)
+        HistoryAddAtMs(builder, self.atMs)
         history = HistoryEnd(builder)
         return history
 
 
-# Answer to History. Always in ascending order. `more`: the direction asked for goes on behind this page.
+# What a user was called where its messages were imported from; it has no handle.
+class SenderName(object):
+    __slots__ = ['_tab']
+
+    @classmethod
+    def GetRootAs(cls, buf, offset: int = 0):
+        n = flatbuffers.encode.Get(flatbuffers.packer.uoffset, buf, offset)
+        x = SenderName()
+        x.Init(buf, n + offset)
+        return x
+
+    @classmethod
+    def GetRootAsSenderName(cls, buf, offset=0):
+        """This method is deprecated. Please switch to GetRootAs."""
+        return cls.GetRootAs(buf, offset)
+    # SenderName
+    def Init(self, buf: bytes, pos: int):
+        self._tab = flatbuffers.table.Table(buf, pos)
+
+    # SenderName
+    def User(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint64Flags, o + self._tab.Pos)
+        return 0
+
+    # SenderName
+    def Name(self) -> Optional[str]:
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
+        if o != 0:
+            return self._tab.String(o + self._tab.Pos)
+        return None
+
+def SenderNameStart(builder: flatbuffers.Builder):
+    builder.StartObject(2)
+
+def SenderNameAddUser(builder: flatbuffers.Builder, user: int):
+    builder.PrependUint64Slot(0, user, 0)
+
+def SenderNameAddName(builder: flatbuffers.Builder, name: int):
+    builder.PrependUOffsetTRelativeSlot(1, flatbuffers.number_types.UOffsetTFlags.py_type(name), 0)
+
+def SenderNameEnd(builder: flatbuffers.Builder) -> int:
+    return builder.EndObject()
+
+
+
+class SenderNameT(object):
+
+    # SenderNameT
+    def __init__(
+        self,
+        user = 0,
+        name = None,
+    ):
+        self.user = user  # type: int
+        self.name = name  # type: Optional[str]
+
+    @classmethod
+    def InitFromBuf(cls, buf, pos):
+        senderName = SenderName()
+        senderName.Init(buf, pos)
+        return cls.InitFromObj(senderName)
+
+    @classmethod
+    def InitFromPackedBuf(cls, buf, pos=0):
+        n = flatbuffers.encode.Get(flatbuffers.packer.uoffset, buf, pos)
+        return cls.InitFromBuf(buf, pos+n)
+
+    @classmethod
+    def InitFromObj(cls, senderName):
+        x = SenderNameT()
+        x._UnPack(senderName)
+        return x
+
+    # SenderNameT
+    def _UnPack(self, senderName):
+        if senderName is None:
+            return
+        self.user = senderName.User()
+        self.name = senderName.Name()
+        if self.name is not None:
+            self.name = self.name.decode('utf-8')
+
+    # SenderNameT
+    def Pack(self, builder):
+        if self.name is not None:
+            name = builder.CreateString(self.name)
+        SenderNameStart(builder)
+        SenderNameAddUser(builder, self.user)
+        if self.name is not None:
+            SenderNameAddName(builder, name)
+        senderName = SenderNameEnd(builder)
+        return senderName
+
+
+# Answer to History. Always in ascending order. `more`: the direction asked for goes on behind this page. `names`: of the
+# page's senders that came with an import, each once.
 class HistoryPage(object):
     __slots__ = ['_tab']
 
@@ -2388,8 +2499,32 @@ class HistoryPage(object):
             return self._tab.Get(flatbuffers.number_types.Uint64Flags, o + self._tab.Pos)
         return 0
 
+    # HistoryPage
+    def Names(self, j: int) -> Optional[SenderName]:
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(14))
+        if o != 0:
+            x = self._tab.Vector(o)
+            x += flatbuffers.number_types.UOffsetTFlags.py_type(j) * 4
+            x = self._tab.Indirect(x)
+            obj = SenderName()
+            obj.Init(self._tab.Bytes, x)
+            return obj
+        return None
+
+    # HistoryPage
+    def NamesLength(self) -> int:
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(14))
+        if o != 0:
+            return self._tab.VectorLen(o)
+        return 0
+
+    # HistoryPage
+    def NamesIsNone(self) -> bool:
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(14))
+        return o == 0
+
 def HistoryPageStart(builder: flatbuffers.Builder):
-    builder.StartObject(5)
+    builder.StartObject(6)
 
 def HistoryPageAddConversation(builder: flatbuffers.Builder, conversation: Any):
     builder.PrependStructSlot(0, flatbuffers.number_types.UOffsetTFlags.py_type(conversation), 0)
@@ -2408,6 +2543,12 @@ def HistoryPageAddMore(builder: flatbuffers.Builder, more: bool):
 
 def HistoryPageAddLastSeq(builder: flatbuffers.Builder, lastSeq: int):
     builder.PrependUint64Slot(4, lastSeq, 0)
+
+def HistoryPageAddNames(builder: flatbuffers.Builder, names: int):
+    builder.PrependUOffsetTRelativeSlot(5, flatbuffers.number_types.UOffsetTFlags.py_type(names), 0)
+
+def HistoryPageStartNamesVector(builder, numElems: int) -> int:
+    return builder.StartVector(4, numElems, 4)
 
 def HistoryPageEnd(builder: flatbuffers.Builder) -> int:
     return builder.EndObject()
@@ -2428,12 +2569,14 @@ class HistoryPageT(object):
         messages = None,
         more = False,
         lastSeq = 0,
+        names = None,
     ):
         self.conversation = conversation  # type: Optional[ConversationIdT]
         self.epoch = epoch  # type: int
         self.messages = messages  # type: Optional[List[MessageT]]
         self.more = more  # type: bool
         self.lastSeq = lastSeq  # type: int
+        self.names = names  # type: Optional[List[SenderNameT]]
 
     @classmethod
     def InitFromBuf(cls, buf, pos):
@@ -2469,6 +2612,14 @@ class HistoryPageT(object):
                     self.messages.append(message_)
         self.more = historyPage.More()
         self.lastSeq = historyPage.LastSeq()
+        if not historyPage.NamesIsNone():
+            self.names = []
+            for i in range(historyPage.NamesLength()):
+                if historyPage.Names(i) is None:
+                    self.names.append(None)
+                else:
+                    senderName_ = SenderNameT.InitFromObj(historyPage.Names(i))
+                    self.names.append(senderName_)
 
     # HistoryPageT
     def Pack(self, builder):
@@ -2480,6 +2631,14 @@ class HistoryPageT(object):
             for i in reversed(range(len(self.messages))):
                 builder.PrependUOffsetTRelative(messageslist[i])
             messages = builder.EndVector()
+        if self.names is not None:
+            nameslist = []
+            for i in range(len(self.names)):
+                nameslist.append(self.names[i].Pack(builder))
+            HistoryPageStartNamesVector(builder, len(self.names))
+            for i in reversed(range(len(self.names))):
+                builder.PrependUOffsetTRelative(nameslist[i])
+            names = builder.EndVector()
         HistoryPageStart(builder)
         if self.conversation is not None:
             conversation = self.conversation.Pack(builder)
@@ -2489,6 +2648,8 @@ class HistoryPageT(object):
             HistoryPageAddMessages(builder, messages)
         HistoryPageAddMore(builder, self.more)
         HistoryPageAddLastSeq(builder, self.lastSeq)
+        if self.names is not None:
+            HistoryPageAddNames(builder, names)
         historyPage = HistoryPageEnd(builder)
         return historyPage
 
@@ -4734,7 +4895,7 @@ class TypingNowT(object):
         return typingNow
 
 
-# The body of a message of kind 2. `change`: 1 created, 2 added, 3 removed (by oneself: left).
+# The body of a message of kind 2. `change`: 1 created, 2 added, 3 removed (by oneself: left), 4 admitted to an import.
 class MembershipChange(object):
     __slots__ = ['_tab']
 

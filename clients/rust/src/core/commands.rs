@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use trunkline_wire::ids::{ConversationId, UserId};
 use trunkline_wire::limits::{HISTORY_MESSAGES_MAX, MEMBERS_PAGE_MAX, TITLE_BYTES_MAX};
-use trunkline_wire::message::{Answer, Change, Encoded, Encoder, ErrorCode, messages_of_page};
+use trunkline_wire::message::{Answer, Change, Encoded, Encoder, ErrorCode, messages_of_page, schema};
 
 use super::conversation::{ListPage, MembersPage, Opened, Summary};
 use super::event::{ClientEvent, RequestError, RequestId};
@@ -12,6 +12,22 @@ use super::message::{HistoryPage, Message};
 use super::outlet::{Outlet, Purpose};
 use super::views::{Misbehaved, code_of, id_of, number_of};
 use crate::limits::{COMMAND_ATTEMPTS_MAX, COMMANDS_WAITING_MAX, PAGE_CONVERSATIONS};
+
+/// Where a page of history begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HistoryFrom {
+    /// With this message, itself included; 0 backwards: with the newest.
+    Seq(u64),
+    /// With the first message of this time or later, in milliseconds since 1970, not 0; backwards with the last one before
+    /// it.
+    Time(u64),
+}
+
+impl From<u64> for HistoryFrom {
+    fn from(seq: u64) -> HistoryFrom {
+        HistoryFrom::Seq(seq)
+    }
+}
 
 /// What a program asks.
 #[derive(Clone, Debug)]
@@ -21,7 +37,7 @@ pub(crate) enum Question {
     OpenPeer(UserId),
     History {
         conversation: ConversationId,
-        from_seq: u64,
+        from: HistoryFrom,
         backward: bool,
         limit: u16,
     },
@@ -65,9 +81,12 @@ impl Question {
             Question::Resolve(handle) => encoder.resolve(request, handle),
             Question::Open(conversation) => encoder.open(request, *conversation),
             Question::OpenPeer(peer) => encoder.open_peer(request, *peer),
-            Question::History { conversation, from_seq, backward, limit } => {
-                let limit = (*limit).clamp(1, HISTORY_MESSAGES_MAX as u16);
-                encoder.history(request, *conversation, *from_seq, *backward, limit)
+            &Question::History { conversation, from, backward, limit } => {
+                let limit = limit.clamp(1, HISTORY_MESSAGES_MAX as u16);
+                match from {
+                    HistoryFrom::Seq(seq) => encoder.history(request, conversation, seq, backward, limit),
+                    HistoryFrom::Time(at_ms) => encoder.history_at(request, conversation, at_ms, backward, limit),
+                }
             }
             Question::List { below, limit } => {
                 encoder.sync(request, Some(0), *below, (*limit).clamp(1, PAGE_CONVERSATIONS))
@@ -161,7 +180,9 @@ pub(super) fn answered(out: &mut Outlet, command: &Command, answer: &Answer<'_>)
         (Question::History { conversation, .. }, Answer::HistoryPage(view)) => {
             let messages = messages_of_page(view).map(|message| Message::of_view(*conversation, &message)).collect();
             let (more, last_seq) = (view.more(), view.last_seq());
-            let page = HistoryPage { conversation: *conversation, messages, more, last_seq };
+            let name = |name: schema::SenderName<'_>| Some((UserId(name.user()), name.name()?.to_owned()));
+            let names = view.names().into_iter().flatten().filter_map(name).collect();
+            let page = HistoryPage { conversation: *conversation, messages, more, last_seq, names };
             ClientEvent::HistoryPage { request, page }
         }
         (Question::List { .. }, Answer::Synced(view)) => {

@@ -92,7 +92,8 @@ pub(super) fn turn_of(view: &schema::Message<'_>, me: UserId) -> Option<Turn> {
         Change::Created if named || view.sender() == me.0 => Some(Turn::Joins),
         Change::Added if named => Some(Turn::Joins),
         Change::Removed if named => Some(Turn::Leaves),
-        Change::Created | Change::Added | Change::Removed => None,
+        // Who is admitted to an import sees it from its beginning: that is said in the list.
+        Change::Created | Change::Added | Change::Removed | Change::Admitted => None,
     }
 }
 
@@ -107,6 +108,8 @@ pub struct HistoryPage {
     pub more: bool,
     /// Seq of the conversation's newest message that this user may see.
     pub last_seq: u64,
+    /// What senders of the page were called where their messages were imported from; these have no handle.
+    pub names: Vec<(UserId, String)>,
 }
 
 #[cfg(test)]

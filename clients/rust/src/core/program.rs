@@ -4,7 +4,7 @@ use trunkline_wire::ids::{ConversationId, MessageId, UserId};
 use trunkline_wire::message::{Change, ContentKind};
 
 use super::Client;
-use super::commands::Question;
+use super::commands::{HistoryFrom, Question};
 use super::conversation::Summary;
 use super::event::{RequestId, UserReceipt};
 use super::sending::SendError;
@@ -74,18 +74,17 @@ impl<O: Outbox> Client<O> {
         self.ask(now_ms, Question::OpenPeer(peer))
     }
 
-    /// Asks for up to `limit` (at most 50) messages from `from_seq` on, itself included, upwards or `backward`;
-    /// `from_seq` 0 with `backward` means from the newest. The answer is
+    /// Asks for up to `limit` (at most 50) messages from a seq or a time on, upwards or `backward`. The answer is
     /// [`HistoryPage`](super::ClientEvent::HistoryPage).
     pub fn history(
         &mut self,
         now_ms: u64,
         conversation: ConversationId,
-        from_seq: u64,
+        from: impl Into<HistoryFrom>,
         backward: bool,
         limit: u16,
     ) -> RequestId {
-        self.ask(now_ms, Question::History { conversation, from_seq, backward, limit })
+        self.ask(now_ms, Question::History { conversation, from: from.into(), backward, limit })
     }
 
     /// Asks for up to `limit` (at most 200) conversations, the latest change first: those with changes below the

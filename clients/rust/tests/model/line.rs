@@ -164,7 +164,7 @@ impl Line {
     /// Answers History with the messages of these numbers.
     pub fn page(&mut self, request: u32, seqs: std::ops::RangeInclusive<u64>, last_seq: u64) {
         let page = Page { conversation: CHAT, epoch: 1, more: *seqs.end() < last_seq, last_seq };
-        self.tell(|encoder| encoder.history_page(request, &page, seqs.map(message)));
+        self.tell(|encoder| encoder.history_page(request, &page, seqs.map(message), &[]));
     }
 }
 

@@ -280,7 +280,7 @@ impl Server {
         let end = (from + self.rules.page.min(usize::from(history.limit())) as u64).min(last_seq + 1);
         let messages = (from..end).map(|seq| message_of(seq, &conversation.rows[seq as usize - 1]));
         let page = Page { conversation: id, epoch: 1, more: end <= last_seq, last_seq };
-        self.encoder.history_page(request, &page, messages).write_envelope(&mut out);
+        self.encoder.history_page(request, &page, messages, &[]).write_envelope(&mut out);
         self.out.push((To::Connection(connection), out));
     }
 
