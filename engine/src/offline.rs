@@ -36,6 +36,8 @@ struct Desk<L, I> {
     log: L,
     index: Arc<I>,
     effects: Effects,
+    /// What the store answered.
+    events: VecDeque<Event<'static>>,
     tickets: u64,
 }
 
@@ -68,7 +70,16 @@ impl<L: Log, I: Index> Offline<L, I> {
             hands_over: false,
             now: clock::now(),
         });
-        Offline { desk: RefCell::new(Desk { shard, log, index, effects: Effects::new(), tickets: 0 }) }
+        Offline {
+            desk: RefCell::new(Desk {
+                shard,
+                log,
+                index,
+                effects: Effects::new(),
+                events: VecDeque::new(),
+                tickets: 0,
+            }),
+        }
     }
 }
 
@@ -85,35 +96,38 @@ impl<L: Log, I: Index> Shards for Offline<L, I> {
 }
 
 impl<L: Log, I: Index> Desk<L, I> {
+    /// Goes on until there is an answer. What is still to be done then, as lists to be told, is gone on with by the next
+    /// question, or by the next server.
     fn ask(&mut self, request: AdminRequest) -> Result<AdminAnswer, AskError> {
         self.tickets += 1;
         let asked = Ticket(self.tickets);
-        let mut events = VecDeque::from([Event::Admin { ticket: asked, request }]);
+        self.events.push_back(Event::Admin { ticket: asked, request });
         let give_up_at = Instant::now() + Duration::from_millis(ASK_ANSWER_MS);
         let mut answered = None;
-        loop {
-            while let Some(event) = events.pop_front() {
+        while answered.is_none() {
+            if let Some(event) = self.events.pop_front() {
                 self.shard.apply(clock::now(), event, &mut self.effects);
-                self.carry_out(&mut events, asked, &mut answered)?;
+                answered = self.carry_out(asked)?;
+                continue;
             }
             let is_more = self.shard.work(clock::now(), WORK_BUDGET, &mut self.effects);
-            self.carry_out(&mut events, asked, &mut answered)?;
-            match answered.take_if(|_| events.is_empty() && !is_more) {
-                Some(answer) => return Ok(answer),
-                None if !events.is_empty() || is_more => {}
+            answered = self.carry_out(asked)?;
+            if answered.is_none() && self.events.is_empty() && !is_more {
+                if Instant::now() >= give_up_at {
+                    return Err(AskError::Late);
+                }
                 // A write is to be tried again, after a while.
-                None if Instant::now() < give_up_at => thread::sleep(AGAIN),
-                None => return Err(AskError::Late),
+                thread::sleep(AGAIN);
             }
         }
+        self.shard.work(clock::now(), WORK_BUDGET, &mut self.effects);
+        self.carry_out(asked)?;
+        Ok(answered.expect("it was waited for"))
     }
 
-    fn carry_out(
-        &mut self,
-        events: &mut VecDeque<Event<'static>>,
-        asked: Ticket,
-        answered: &mut Option<AdminAnswer>,
-    ) -> Result<(), AskError> {
+    /// Does what is to be done; the answer to a question, if it is among that.
+    fn carry_out(&mut self, asked: Ticket) -> Result<Option<AdminAnswer>, AskError> {
+        let (events, mut answered) = (&mut self.events, None);
         for effect in self.effects.drain() {
             match effect {
                 Effect::Append { ticket, append } => {
@@ -129,7 +143,7 @@ impl<L: Log, I: Index> Desk<L, I> {
                     events.push_back(Event::Stored { ticket, result });
                 }
                 // One that came late is of no use any more.
-                Effect::Answer { ticket, answer } if ticket == asked => *answered = Some(answer),
+                Effect::Answer { ticket, answer } if ticket == asked => answered = Some(answer),
                 Effect::Answer { .. } => {}
                 Effect::Send { .. }
                 | Effect::Close { .. }
@@ -140,7 +154,7 @@ impl<L: Log, I: Index> Desk<L, I> {
                 }
             }
         }
-        Ok(())
+        Ok(answered)
     }
 }
 

@@ -113,3 +113,70 @@ fn answer_page(turn: &mut Turn<'_>, asked: &HistoryAsked, rows: &[&Row], more: b
     turn.shared.encoder.history_page(asked.request, &page, messages, names).write_server_frame(&mut frame);
     turn.answer(asked.reply, HomeAnswer::Frame(frame));
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use trunkline_wire::message::{Change, ErrorCode};
+
+    use super::super::rig::{Rig, caller, group_key};
+    use crate::entry::HomeRequest;
+
+    /// Asks for a page by time: its ticket.
+    fn ask(rig: &mut Rig, by: u64, at_ms: u64, backward: bool) -> u32 {
+        let (caller, conversation) = (caller(by), group_key().conversation);
+        rig.ask(HomeRequest::History { caller, request: 9, conversation, from_seq: 0, at_ms, backward, limit: 2 })
+    }
+
+    fn page(rig: &mut Rig, by: u64, at_ms: u64, backward: bool) -> (Vec<u64>, bool) {
+        let ticket = ask(rig, by, at_ms, backward);
+        rig.settle();
+        let (seqs, more, _) = rig.page(ticket);
+        (seqs, more)
+    }
+
+    /// Rows 1 to 6 at 1, 11, 21 ... ms: made, text, 3 joins, text, 2 leaves, text.
+    #[test]
+    fn a_time_finds_nothing_outside_of_a_window() {
+        let mut rig = Rig::with_group(1, &[2], &[]);
+        let key = group_key();
+        for (client_seq, change) in [(1, (Change::Added, 3)), (2, (Change::Removed, 2))] {
+            rig.pass_ms(10);
+            rig.send(key, 1, client_seq);
+            rig.settle();
+            rig.pass_ms(10);
+            rig.change(1, change.0, &[change.1]);
+            rig.settle();
+        }
+        rig.pass_ms(10);
+        rig.send(key, 1, 3);
+        rig.settle();
+        for shed in [false, true] {
+            if shed {
+                rig.conversations.here(key).unwrap().shed();
+            }
+            assert_eq!(page(&mut rig, 1, 1, false), (vec![1, 2], true));
+            assert_eq!(page(&mut rig, 1, 12, false), (vec![3, 4], true));
+            assert_eq!(page(&mut rig, 1, 51, false), (vec![6], false));
+            assert_eq!(page(&mut rig, 1, 52, false), (vec![], false));
+            assert_eq!(page(&mut rig, 1, 12, true), (vec![1, 2], false));
+            assert_eq!(page(&mut rig, 3, 1, false), (vec![3, 4], true), "it joined at 3");
+            assert_eq!(page(&mut rig, 3, 21, true), (vec![], false));
+            assert_eq!(page(&mut rig, 2, 41, false), (vec![5], false), "it left at 5");
+            assert_eq!(page(&mut rig, 2, u64::MAX, true), (vec![4, 5], true));
+            let stranger = ask(&mut rig, 4, 1, false);
+            assert_eq!(rig.refusal(stranger), ErrorCode::NotFound);
+        }
+    }
+
+    #[test]
+    fn a_time_costs_a_read_and_waits_for_room() {
+        let mut rig = Rig::with_group(1, &[2], &[("loads_max", 1)]);
+        let (first, second) = (ask(&mut rig, 1, 1, false), ask(&mut rig, 1, 1, false));
+        assert_eq!(rig.refusal(second), ErrorCode::Busy);
+        rig.settle();
+        assert_eq!(rig.page(first).0, [1]);
+    }
+}

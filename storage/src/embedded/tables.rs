@@ -343,7 +343,6 @@ impl Reads for View<'_> {
 
     fn revocations(&self, after: Option<Revocation>) -> impl Iterator<Item = Result<Revocation, StoreFault>> {
         let table = &self.tables.revocations;
-        // The next key there may be.
         let first = after.map_or(Vec::new(), |after| [&keys::revocation(&after)[..], &[0]].concat());
         let found = self.range(table, &first, &[0xff; 24]);
         found.filter_map(|guard| {
