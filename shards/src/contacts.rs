@@ -192,16 +192,20 @@ impl Contacts {
             Ok(after) => after,
             Err(refusal) => return self.end(turn, ticket, key, ContactsAnswer::Refused(refusal)),
         };
-        if after == before {
+        if after == before && !before.is_empty() {
             return self.end(turn, ticket, key, ContactsAnswer::Changed(before));
+        }
+        // Rows that are gone had lower ones of this process, and conversations in memory know none of an earlier one.
+        self.changed_ms = turn.now.wall_ms.max(self.changed_ms + 1).max(before.changed_ms + 1);
+        let row = ContactRow { changed_ms: self.changed_ms, ..after };
+        if after == before {
+            // Nothing is stored, perhaps since a write whose answer is not known: that is news to the home of the 1:1.
+            return self.end(turn, ticket, key, ContactsAnswer::Changed(row));
         }
         if !turn.shared.desk.can_put(&turn.shared.limits) {
             self.changing.remove(&key);
             return answer(turn, ticket, AdminAnswer::Busy);
         }
-        // Rows that are gone had lower ones of this process, and conversations in memory know none of an earlier one.
-        self.changed_ms = turn.now.wall_ms.max(self.changed_ms + 1).max(before.changed_ms + 1);
-        let row = ContactRow { changed_ms: self.changed_ms, ..after };
         let put = Put::Contact { key, peer, row: (!row.is_empty()).then_some(row) };
         turn.shared.desk.put(Purpose::Contact(ticket, ContactStep::Write { key, row }), put, turn.effects);
     }

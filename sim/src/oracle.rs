@@ -1,5 +1,6 @@
 //! What must hold, checked over everything that any client ever saw, against the logs as the store has them.
 
+pub mod blocks;
 pub mod lists;
 pub mod logs;
 pub mod streams;
@@ -9,8 +10,10 @@ pub mod watermarks;
 use std::collections::{BTreeMap, BTreeSet};
 
 use trunkline_wire::ids::{ConversationId, TenantId, UserId};
+use trunkline_wire::message::ConversationKind;
 
 use crate::store::Store;
+use blocks::{Blocks, Certainty};
 use lists::{ListedRow, Lists};
 use logs::{Log, Logs, Seen};
 use texts::Texts;
@@ -28,6 +31,7 @@ pub struct Oracle {
     pub texts: Texts,
     pub lists: Lists,
     pub watermarks: Watermarks,
+    pub blocks: Blocks,
     /// Who said that it types where.
     pub typed: BTreeSet<(ConversationId, UserId)>,
     /// The highest seq that the server showed that it knows to be durable.
@@ -42,6 +46,7 @@ impl Oracle {
             texts: Texts::default(),
             lists: Lists::default(),
             watermarks: Watermarks::default(),
+            blocks: Blocks::default(),
             typed: BTreeSet::new(),
             public: BTreeMap::new(),
         }
@@ -72,6 +77,13 @@ impl Oracle {
         let public = self.public.get(&conversation).copied().unwrap_or(0);
         let log = self.logs.log(conversation);
         log.is_some_and(|log| log.windows(user).iter().any(|window| window.joined <= public))
+    }
+
+    /// What is certain of whether the other one of a 1:1 blocks a user.
+    pub fn block_of(&self, conversation: ConversationId, user: UserId) -> Certainty {
+        let log = self.logs.log(conversation).filter(|log| log.kind() == ConversationKind::Direct);
+        let other = log.and_then(|log| log.everyone().into_iter().find(|&peer| peer != user));
+        other.map_or(Certainty::OPEN, |other| self.blocks.certainty(other, user))
     }
 
     /// A client was shown a message, live or by history.

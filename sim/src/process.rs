@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash};
 use std::sync::Arc;
 
-use trunkline_shards::contract::{ConnectionId, Effect};
+use trunkline_shards::contract::{AdminAnswer, ConnectionId, Effect, Ticket};
 use trunkline_shards::counters::Counters;
 use trunkline_shards::entry::Entry;
 use trunkline_shards::store::{Load, Put, UserKey};
@@ -32,7 +32,7 @@ pub enum Outcome {
     /// A shard wants a connection closed.
     Close(ShardId, ConnectionId),
     /// An administrator is answered.
-    Answered,
+    Answered(Ticket, AdminAnswer),
 }
 
 /// The shards of one process.
@@ -150,7 +150,7 @@ impl Process {
                     store.load(shard, ticket, load);
                 }
                 Effect::Post { shard: to, entry } => self.post(shard, to, entry),
-                Effect::Answer { .. } => outcomes.push(Outcome::Answered),
+                Effect::Answer { ticket, answer } => outcomes.push(Outcome::Answered(ticket, answer)),
                 Effect::Drained => self.drained[usize::from(shard)] = true,
             }
         }

@@ -6,9 +6,10 @@ mod pushes;
 use std::collections::{BTreeSet, HashMap};
 
 use trunkline_shards::store::{ConversationKey, Load, Loaded, UserKey};
-use trunkline_wire::ids::{ConversationId, DeviceId, UserId};
+use trunkline_wire::ids::{ConversationId, DeviceId, MessageId, UserId};
 use trunkline_wire::message::{Answer, Change, ConversationKind, ErrorCode, Request, decode_answer, decode_request};
 
+use crate::oracle::blocks::Certainty;
 use crate::oracle::logs::Made;
 use crate::oracle::watermarks::Mark;
 use crate::oracle::{Oracle, TENANT, Verdict};
@@ -57,6 +58,16 @@ struct Standing {
     surely: bool,
     /// It may change the members, and the process knows that all rows are durable.
     admin: bool,
+    /// Whether the other one of a 1:1 blocks it.
+    block: Certainty,
+}
+
+impl Standing {
+    /// Of one who is nobody there.
+    fn nobody(known: bool) -> Standing {
+        let (windows, block) = (0, Certainty::OPEN);
+        Standing { known, windows, member: false, surely: false, admin: false, block }
+    }
 }
 
 /// What the server says of a conversation beside its messages.
@@ -158,7 +169,14 @@ impl Tap {
                 Asked::Open(ConversationId::direct(TENANT, self.user, UserId(open.peer())))
             }
             Request::Open(open) => Asked::Open(id(open.conversation())),
-            Request::Send(send) => Asked::Send(id(send.conversation())),
+            Request::Send(send) => {
+                let conversation = id(send.conversation());
+                let block = ears.oracle.block_of(conversation, self.user);
+                for message in send.messages().into_iter().flatten() {
+                    ears.oracle.blocks.sent(MessageId(message.message_id()), block);
+                }
+                Asked::Send(conversation)
+            }
             Request::History(history) => Asked::History {
                 conversation: id(history.conversation()),
                 from_seq: history.from_seq(),
@@ -246,10 +264,11 @@ impl Tap {
 
     fn standing(&self, ears: &mut Ears<'_>, asked: &Asked) -> Standing {
         let Some(conversation) = asked.conversation() else {
-            return Standing { known: false, windows: 0, member: false, surely: false, admin: false };
+            return Standing::nobody(false);
         };
         let known = ears.oracle.is_known_member(conversation, self.user);
         let key = ConversationKey { tenant: TENANT, conversation };
+        let block = ears.oracle.block_of(conversation, self.user);
         match ears.oracle.log_now(ears.store, conversation) {
             Ok(log) => Standing {
                 known,
@@ -260,8 +279,9 @@ impl Tap {
                 admin: log.kind() == ConversationKind::Group
                     && log.is_admin(self.user)
                     && ears.store.is_settled(key, log.last()),
+                block,
             },
-            Err(_) => Standing { known, windows: 0, member: false, surely: false, admin: false },
+            Err(_) => Standing::nobody(known),
         }
     }
 

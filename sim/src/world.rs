@@ -2,6 +2,7 @@
 //! happens next.
 
 mod acts;
+mod blocking;
 mod faults;
 mod lines;
 mod rest;
@@ -24,6 +25,8 @@ use crate::process::Process;
 use crate::report::Report;
 use crate::store::Store;
 use crate::tap::Ears;
+
+use blocking::Blocking;
 
 const WALL_START_MS: u64 = 1_700_000_000_000;
 
@@ -50,6 +53,7 @@ pub struct World {
     texts_left: usize,
     groups_left: usize,
     changes_left: usize,
+    blocking: Blocking,
     faults: Faults,
     healed: bool,
     report: Report,
@@ -79,6 +83,7 @@ impl World {
             texts_left: options.texts,
             groups_left: options.groups,
             changes_left: options.changes,
+            blocking: Blocking::default(),
             faults: options.faults,
             healed: false,
             report: Report { seed, ..Report::default() },

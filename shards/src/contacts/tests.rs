@@ -157,6 +157,16 @@ fn a_row_that_says_nothing_goes_and_later_changes_have_higher_times() {
 }
 
 #[test]
+fn an_end_of_a_block_whose_answer_was_lost_is_news_the_next_time() {
+    let mut rig = Rig::new();
+    let ContactsAnswer::Changed(block) = rig.change_with(PEER, ContactChange::Block) else { panic!("refused") };
+    // The row goes, and nobody is told.
+    rig.rows.clear();
+    let ContactsAnswer::Changed(end) = rig.change_with(PEER, ContactChange::Unblock) else { panic!("refused") };
+    assert!(!end.blocked && end.changed_ms > block.changed_ms);
+}
+
+#[test]
 fn there_is_an_end_to_those_who_ask_and_to_all_others() {
     let mut rig = Rig::new();
     let mut fill = |first: u64, count: u32, state| {

@@ -91,7 +91,9 @@ impl Tap {
     ) -> Verdict {
         let highest = ack.accepted().into_iter().flatten().map(|accepted| accepted.seq()).max();
         ears.oracle.heard_of(conversation, highest.unwrap_or(0));
-        let log = ears.oracle.log_now(ears.store, conversation)?;
+        let block = ears.oracle.block_of(conversation, self.user);
+        ears.oracle.log_now(ears.store, conversation)?;
+        let Some(log) = ears.oracle.logs.log(conversation) else { return Ok(()) };
         for accepted in ack.accepted().into_iter().flatten() {
             let row = log.row(accepted.seq());
             let same = row.is_some_and(|row| {
@@ -104,6 +106,10 @@ impl Tap {
                     self.user
                 ));
             }
+            let taken = row.filter(|row| ears.oracle.blocks.is_wrongly_taken(row.message_id, block));
+            if let Some(row) = taken {
+                return Err(format!("SEC-4: {} is blocked in {conversation} and wrote {row:?}", self.user));
+            }
         }
         if ack.high() > log.high(self.user, self.device) {
             return Err(format!("REL-5: {} was told of high {} that is not durable", self.user, ack.high()));
@@ -112,7 +118,7 @@ impl Tap {
             Some(ErrorCode::Forbidden) if log.windows(self.user).is_empty() => {
                 Err(format!("SEC-2: {} never was in {conversation} and hears forbidden", self.user))
             }
-            Some(ErrorCode::Forbidden) if before.member && same => {
+            Some(ErrorCode::Forbidden) if before.member && same && before.block.is_open() => {
                 Err(format!("REL-7: {} is in {conversation} and may not send", self.user))
             }
             Some(ErrorCode::Forbidden) => {

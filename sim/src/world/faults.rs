@@ -108,6 +108,7 @@ impl World {
         process.tells = self.trace;
         self.process = Some(process);
         self.draining = false;
+        self.forget_blocking();
     }
 
     /// The process dies, and with it what was not durable.

@@ -172,7 +172,7 @@ impl World {
                     assert!(!link.closing, "closed once");
                     link.closing = true;
                 }
-                Outcome::Answered => self.mark("admin_answers"),
+                Outcome::Answered(ticket, answer) => self.answered(ticket, &answer),
             }
         }
     }
