@@ -32,8 +32,8 @@ impl World {
             (82..92, Some(id)) if self.changes_left > 0 => self.change_members(number, id),
             (92..94, _) if self.groups_left > 0 => self.create_group(number),
             (94..96, _) => self.create_device(number),
-            (96..98, _) => self.open_peer(number),
-            (98..100, _) => self.act_on_blocks(self.persons[number].user),
+            (98..100, _) if self.has_blocks() => self.act_on_blocks(self.persons[number].user),
+            (96..100, _) => self.open_peer(number),
             _ => false,
         };
         if acted {

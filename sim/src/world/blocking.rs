@@ -29,11 +29,13 @@ pub(super) struct Blocking {
 }
 
 impl World {
+    /// Whether anybody blocks anybody in this world.
+    pub(super) fn has_blocks(&self) -> bool {
+        self.seed.is_multiple_of(WORLDS_PER_BLOCKING)
+    }
+
     /// A user blocks another one, or no longer does; or an earlier change goes on.
     pub(super) fn act_on_blocks(&mut self, blocker: UserId) -> bool {
-        if !self.seed.is_multiple_of(WORLDS_PER_BLOCKING) {
-            return false;
-        }
         let users = self.users();
         match self.dice.pick(&users).copied() {
             Some(peer) if peer != blocker && self.dice.percent(60) => self.change_block((blocker, peer)),
