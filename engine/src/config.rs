@@ -5,6 +5,7 @@
 
 mod error;
 pub mod knobs;
+mod public_port;
 mod relations;
 pub mod settings;
 
@@ -16,6 +17,7 @@ use trunkline_cli::stderr_log::Format;
 use trunkline_edge::sign_in::Policy;
 use trunkline_shards::limits::Limits;
 use trunkline_storage::embedded::Options as StoreOptions;
+use trunkline_wire::websocket::Origins;
 
 pub use error::ConfigError;
 
@@ -69,6 +71,8 @@ pub struct Config {
     pub ring_connections: u32,
     /// `http.listen`: HOST:PORT for other requests, where the kernel cannot hand their connections over; empty: none.
     pub http_listen: String,
+    /// `http.origins`: whose pages may connect beside those of the same host.
+    pub http_origins: Origins,
     /// `accounts.*`.
     pub accounts: Policy,
     /// `log.format`: what reports on stderr look like.
@@ -93,6 +97,7 @@ impl Default for Config {
             ring_buffers: 0,
             ring_connections: 0,
             http_listen: "127.0.0.1:7402".into(),
+            http_origins: Origins::default(),
             accounts: Policy::default(),
             log_format: Format::Text,
             log_level: Level::INFO,
@@ -176,6 +181,7 @@ mod tests {
             ("store", "redis", "embedded or memory"),
             ("ring.disable", "turbo", "no_sqarray"),
             ("ring.buffers", "3", "power of two"),
+            ("http.origins", "chat.example", "https://chat.example"),
         ] {
             let error = config.set(key, value).unwrap_err().to_string();
             assert!(error.contains(part), "{key}={value}: {error}");

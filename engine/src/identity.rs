@@ -17,7 +17,7 @@ use trunkline_edge::sign_in::SignIn;
 use trunkline_edge::{BoxedShards, keys};
 use trunkline_engine::ring::Feature;
 use trunkline_engine::{Config, Guest, GuestDoor, Server, ShardSetup};
-use trunkline_shards::{LaneRoom, Shard, ShardConfig};
+use trunkline_shards::{Doorstep, LaneRoom, Shard, ShardConfig};
 use trunkline_storage::embedded::OpenError;
 use trunkline_wire::token::TokenKeys;
 
@@ -47,12 +47,14 @@ pub fn serve(config: &Config) -> ExitCode {
         }
     };
     let keys_of_shards = keys.clone();
+    let origins = config.http_origins.clone();
     let make_core = move |setup: ShardSetup| {
         let room = LaneRoom { pushes: setup.room.pushes, answers: setup.room.answers };
         let now = trunkline_engine::clock::now();
         let ShardSetup { shard, shards, limits, seed, incarnation, hands_over, .. } = setup;
+        let doorstep = Doorstep { hands_over, origins: origins.clone(), secure: false };
         let keys = keys_of_shards.clone();
-        Shard::new(ShardConfig { shard, shards, keys, limits, room, seed, incarnation, hands_over, now })
+        Shard::new(ShardConfig { shard, shards, keys, limits, room, seed, incarnation, doorstep, now })
     };
     let (porch, arrivals) = public::porch();
     let guests = GuestDoor::new(move |Guest { socket, bytes }| porch.receive(public::Guest { socket, bytes }));

@@ -14,7 +14,7 @@ use crate::conversations::{self, Conversations};
 use crate::counters::Counters;
 use crate::desk::{Desk, Purpose};
 use crate::entry::Entry;
-use crate::front::Front;
+use crate::front::{Doorstep, Front};
 use crate::limits::Limits;
 use crate::router::{LaneRoom, Reply, Router};
 use crate::store::{Loaded, StoreFault, StoreResult};
@@ -38,8 +38,8 @@ pub struct ShardConfig {
     pub seed: [u8; 32],
     /// The store's incarnation: the lowest epoch of new messages.
     pub incarnation: u64,
-    /// Whether its driver carries out [`crate::contract::Effect::HandOver`]; else requests for other paths are refused.
-    pub hands_over: bool,
+    /// Of its connections.
+    pub doorstep: Doorstep,
     /// The time now.
     pub now: Now,
 }
@@ -68,7 +68,7 @@ impl Shard {
     /// A shard without connections; it takes up users and conversations when they are asked for.
     pub fn new(config: ShardConfig) -> Shard {
         Shard {
-            front: Front::new(config.keys, config.shards, config.hands_over, config.now.mono_ns),
+            front: Front::new(config.keys, config.shards, config.doorstep, config.now.mono_ns),
             users: Users::new(config.shards),
             conversations: Conversations::new(config.shards),
             accounts: Accounts::new(),

@@ -7,7 +7,7 @@ use trunkline_shards::contract::{ConnectionId, Effect};
 use trunkline_shards::counters::Counters;
 use trunkline_shards::entry::Entry;
 use trunkline_shards::store::{Load, Put, UserKey};
-use trunkline_shards::{Core, Effects, Event, LaneRoom, Now, Shard, ShardConfig, ShardId};
+use trunkline_shards::{Core, Doorstep, Effects, Event, LaneRoom, Now, Shard, ShardConfig, ShardId};
 use trunkline_wire::token::TokenKeys;
 
 use crate::network::LinkId;
@@ -77,7 +77,7 @@ impl Process {
             room: options.room,
             seed: dice.bytes(),
             incarnation,
-            hands_over: false,
+            doorstep: Doorstep::default(),
             now,
         };
         let count = usize::from(shards);

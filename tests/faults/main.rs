@@ -23,6 +23,7 @@ mod ledger;
 mod line;
 mod multitude;
 mod no_acked_message_is_lost_by_a_kill;
+mod pages_of_other_hosts_are_refused;
 mod segments_do_not_matter;
 mod sends_are_judged_by_number_and_body;
 mod slow_readers_of_groups_are_told_and_complete;
