@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::folders;
 use crate::identity::{Given, Identity};
 use crate::limits::TIMEOUT_DEFAULT;
+use crate::trust::TrustArgs;
 
 /// A client command.
 #[derive(Debug, Subcommand)]
@@ -54,6 +55,8 @@ pub struct SignInArgs {
     /// Where its accounts are, as http://HOST:PORT [default: on the same port]
     #[arg(long, value_name = "URL", hide_short_help = true)]
     pub(crate) http: Option<String>,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
 }
 
 /// `logout`
@@ -62,6 +65,8 @@ pub struct LogoutArgs {
     /// Who is signed in here
     #[arg(long = "as", value_name = "NAME", value_parser = handle)]
     pub(crate) name: Handle,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
 }
 
 /// `devices`
@@ -98,12 +103,14 @@ pub struct IdentityArgs {
     /// Speak as a user that has signed in here, or that `user add` or `user token` made on this machine
     #[arg(long = "as", value_name = "NAME")]
     name: Option<String>,
+    #[command(flatten)]
+    trust: TrustArgs,
 }
 
 impl IdentityArgs {
     pub(crate) fn resolve(&self) -> Result<Identity, Failure> {
         let [token, name, url] = [&self.token, &self.name, &self.url].map(Option::as_deref);
-        Given::with_environment(token, name, url).resolve(folders::config)
+        Given { trust: self.trust.resolve()?, ..Given::with_environment(token, name, url) }.resolve(folders::config)
     }
 }
 
