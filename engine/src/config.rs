@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use tracing::Level;
 use trunkline_cli::stderr_log::Format;
 use trunkline_edge::sign_in::Policy;
+use trunkline_edge::transport::CertificateFiles;
 use trunkline_shards::limits::Limits;
 use trunkline_storage::embedded::Options as StoreOptions;
 use trunkline_wire::websocket::Origins;
@@ -73,6 +74,10 @@ pub struct Config {
     pub http_listen: String,
     /// `http.origins`: whose pages may connect beside those of the same host.
     pub http_origins: Origins,
+    /// `tls.certificate` and `tls.key`: files; both empty: no TLS.
+    pub tls_certificate: PathBuf,
+    /// See `tls_certificate`.
+    pub tls_key: PathBuf,
     /// `accounts.*`.
     pub accounts: Policy,
     /// `log.format`: what reports on stderr look like.
@@ -98,6 +103,8 @@ impl Default for Config {
             ring_connections: 0,
             http_listen: "127.0.0.1:7402".into(),
             http_origins: Origins::default(),
+            tls_certificate: PathBuf::new(),
+            tls_key: PathBuf::new(),
             accounts: Policy::default(),
             log_format: Format::Text,
             log_level: Level::INFO,
@@ -124,6 +131,12 @@ impl Config {
         let default = Config::default();
         let changed = knobs().iter().filter(|knob| knob.read(self) != knob.read(&default));
         changed.map(|knob| format!("{}={}", knob.key, knob.read(self))).collect()
+    }
+
+    /// What connections are encrypted with, if they are.
+    pub fn certificate_files(&self) -> Option<CertificateFiles> {
+        let files = CertificateFiles { certificate: self.tls_certificate.clone(), key: self.tls_key.clone() };
+        (files.certificate != PathBuf::new()).then_some(files)
     }
 
     /// What each ring is made with.

@@ -51,13 +51,16 @@ pub fn serve(config: &Config) -> ExitCode {
     let make_core = move |setup: ShardSetup| {
         let room = LaneRoom { pushes: setup.room.pushes, answers: setup.room.answers };
         let now = trunkline_engine::clock::now();
-        let ShardSetup { shard, shards, limits, seed, incarnation, hands_over, .. } = setup;
-        let doorstep = Doorstep { hands_over, origins: origins.clone(), secure: false };
+        let ShardSetup { shard, shards, limits, seed, incarnation, hands_over, secure, .. } = setup;
+        let doorstep = Doorstep { hands_over, origins: origins.clone(), secure };
         let keys = keys_of_shards.clone();
         Shard::new(ShardConfig { shard, shards, keys, limits, room, seed, incarnation, doorstep, now })
     };
     let (porch, arrivals) = public::porch();
-    let guests = GuestDoor::new(move |Guest { socket, bytes }| porch.receive(public::Guest { socket, bytes }));
+    let guests = GuestDoor::new(move |guest: Guest| {
+        let Guest { socket, bytes, unread, transport } = guest;
+        porch.receive(public::Guest { socket, bytes, unread, transport });
+    });
     // All of them stay until the server has drained.
     let code = trunkline_engine::run(config, Some(guests), make_core, |server| {
         watch.runs(Running::of(server));
@@ -82,10 +85,11 @@ fn open_public(
     let sign_in = SignIn::new(shards, keys.clone(), config.accounts).map_err(|error| error.to_string())?;
     let apart = !server.features().has(Feature::FixedFdInstall);
     let listen = Some(config.http_listen.as_str()).filter(|listen| apart && !listen.is_empty());
-    let public =
-        Public::open(arrivals, listen, Door::new(sign_in), Arc::clone(watch)).map_err(|error| error.to_string())?;
+    let public = Public::open(arrivals, listen, server.certificate().cloned(), Door::new(sign_in), Arc::clone(watch))
+        .map_err(|error| error.to_string())?;
     if let Some(address) = public.address() {
-        tracing::warn!("this kernel cannot hand connections over (Linux 6.8 can): accounts on http://{address}");
+        let scheme = if server.certificate().is_some() { "https" } else { "http" };
+        tracing::warn!("this kernel cannot hand connections over (Linux 6.8 can): accounts on {scheme}://{address}");
     } else if apart {
         tracing::warn!("this kernel cannot hand connections over, and `http.listen` is empty: nobody can sign in");
     }

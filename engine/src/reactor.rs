@@ -8,11 +8,13 @@ mod completions;
 mod connections;
 mod counts;
 mod effects;
+mod secured;
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use trunkline_edge::transport::Certificate;
 use trunkline_shards::contract::{Core, Effects, Event, Now};
 
 use crate::clock;
@@ -27,6 +29,7 @@ use crate::wake::Doorbell;
 use acceptor::Acceptor;
 use connections::Connections;
 use counts::LoopCounts;
+use secured::Transports;
 
 /// Recipients that a core may hand messages on to per turn, beside its events.
 const WORK_BUDGET: u32 = 1024;
@@ -48,10 +51,21 @@ pub struct Links {
     pub control: ControlPort,
     /// To whoever answers what shards do not.
     pub guests: Option<GuestDoor>,
+    /// What connections are encrypted with.
+    pub certificate: Option<Arc<Certificate>>,
     /// What wakes the shard.
     pub doorbell: Arc<Doorbell>,
     /// When to drain and when to end.
     pub life: Arc<Life>,
+}
+
+/// What was read of a connection that is being handed over.
+#[derive(Debug, Default)]
+struct Leaving {
+    /// What it said.
+    bytes: Vec<u8>,
+    /// What came behind that, as it was on the socket.
+    unread: Vec<u8>,
 }
 
 /// A shard's loop and all it drives.
@@ -61,8 +75,9 @@ pub struct Reactor<C> {
     links: Links,
     acceptor: Acceptor,
     connections: Connections,
-    /// Bytes of connections that are being handed over, by slot.
-    leaving: HashMap<u32, Vec<u8>>,
+    transports: Transports,
+    /// Connections that are being handed over, by slot.
+    leaving: HashMap<u32, Leaving>,
     effects: Effects,
     completions: Vec<Completion>,
     now: Now,
@@ -77,12 +92,14 @@ impl<C: Core> Reactor<C> {
     /// A reactor that will accept on `listener`.
     pub fn new(core: C, ring: Ring, listener: OwnedFd, links: Links) -> Reactor<C> {
         let acceptor = Acceptor::new(listener, &ring);
+        let transports = Transports::new(links.certificate.clone());
         Reactor {
             core,
             ring,
             links,
             acceptor,
             connections: Connections::default(),
+            transports,
             leaving: HashMap::new(),
             effects: Effects::new(),
             completions: Vec::new(),
@@ -105,6 +122,7 @@ impl<C: Core> Reactor<C> {
         self.enter();
         self.counts.turns += 1;
         self.now = clock::now();
+        self.tell_unsent();
         self.gather();
         self.take_inbound();
         self.busy |= self.core.work(self.now, WORK_BUDGET, &mut self.effects);

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel;
+use trunkline_edge::transport::{Certificate, CertificateError};
 use trunkline_shards::contract::{Core, ShardId};
 use trunkline_shards::limits::Limits;
 use trunkline_storage::embedded::{self, OpenError};
@@ -43,6 +44,8 @@ pub struct ShardSetup {
     pub incarnation: u64,
     /// Whether connections that ask for something else can be handed over.
     pub hands_over: bool,
+    /// Whether connections are encrypted.
+    pub secure: bool,
     /// Random, from the system.
     pub seed: [u8; 32],
 }
@@ -56,6 +59,8 @@ pub enum StartError {
     Ring(RingFault),
     /// The store can't be opened.
     Store(OpenError),
+    /// There is no certificate where there should be one.
+    Certificate(CertificateError),
 }
 
 impl fmt::Display for StartError {
@@ -64,6 +69,7 @@ impl fmt::Display for StartError {
             StartError::Listen(error) => error.fmt(formatter),
             StartError::Ring(error) => error.fmt(formatter),
             StartError::Store(error) => error.fmt(formatter),
+            StartError::Certificate(error) => error.fmt(formatter),
         }
     }
 }
@@ -77,6 +83,7 @@ pub struct Server {
     features: Features,
     control: Control,
     watch: StoreWatch,
+    certificate: Option<Arc<Certificate>>,
     life: Arc<Life>,
     shards: Vec<JoinHandle<()>>,
     store: Vec<JoinHandle<()>>,
@@ -116,6 +123,8 @@ impl Server {
         make_core: impl Fn(ShardSetup) -> C + Send + Sync + 'static,
     ) -> Result<Server, StartError> {
         raise_descriptor_limit();
+        let certificate = config.certificate_files().map(Certificate::open).transpose();
+        let certificate = certificate.map_err(StartError::Certificate)?.map(Arc::new);
         let (listeners, address) = listener::open(&config.listen, config.shards).map_err(StartError::Listen)?;
         let doorbells = doorbells(config.shards)?;
         let watch = StoreWatch::default();
@@ -138,7 +147,15 @@ impl Server {
                 v6: address.is_ipv6(),
                 core: config.pin.then(|| placement::core_of(&cores, shard)),
                 listener,
-                links: Links { port, store, control, guests: guests.clone(), doorbell, life: Arc::clone(&life) },
+                links: Links {
+                    port,
+                    store,
+                    control,
+                    guests: guests.clone(),
+                    certificate: certificate.clone(),
+                    doorbell,
+                    life: Arc::clone(&life),
+                },
                 all_out: Arc::clone(&all_out),
                 ready: ready.clone(),
             };
@@ -151,13 +168,14 @@ impl Server {
                 room,
                 incarnation,
                 hands_over: false,
+                secure: certificate.is_some(),
                 seed: random_seed(),
             };
             let make_core = Arc::clone(&make_core);
             shards.push(thread::spawn(&format!("shard-{shard}"), move || seat.run(setup, &*make_core)));
         }
         drop(ready);
-        let mut server = Server { address, features: Features::NONE, control, watch, life, shards, store };
+        let mut server = Server { address, features: Features::NONE, control, watch, certificate, life, shards, store };
         server.features = server.wait_until_ready(&started).map_err(StartError::Ring)?;
         Ok(server)
     }
@@ -180,6 +198,11 @@ impl Server {
     /// What the store has counted.
     pub fn store_watch(&self) -> &StoreWatch {
         &self.watch
+    }
+
+    /// What connections are encrypted with, if they are.
+    pub fn certificate(&self) -> Option<&Arc<Certificate>> {
+        self.certificate.as_ref()
     }
 
     /// Whether it runs, drains, or has ended.

@@ -127,6 +127,10 @@ counters! {
     lane_entries,
     /// Most entries of other shards that one turn found waiting.
     lane_depth_max,
+    /// TLS handshakes that were done.
+    tls_handshakes,
+    /// Connections that ended for what their peer did in TLS.
+    tls_failures,
 }
 
 /// The counters that do not only grow: what there is now, or was at most.

@@ -18,6 +18,7 @@ mod floods_of_control_frames_end;
 mod half_open_peers_are_found;
 mod hostile_http_does_not_hurt;
 mod hostile_requests_of_groups_get_typed_answers;
+mod hostile_tls_does_not_hurt;
 mod laggards;
 mod ledger;
 mod line;

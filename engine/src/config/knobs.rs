@@ -106,7 +106,7 @@ pub(super) enum Parsed {
 }
 
 impl Parsed {
-    fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &str {
         let Parsed::Text(text) = self else { unreachable!("the table asks for what it reads") };
         text
     }
