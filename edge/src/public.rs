@@ -7,6 +7,7 @@
 mod guest;
 mod routes;
 mod seats;
+mod upgrade;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -31,6 +32,7 @@ use guest::Stream;
 use seats::Seats;
 
 pub use routes::Door;
+pub use upgrade::{Returning, TakesBack, WayBack};
 
 /// How much less than others the threads behind the port get of a core (nice(2)).
 const NICE: i32 = 10;
@@ -87,13 +89,14 @@ impl Public {
         listen: Option<&str>,
         certificate: Option<Arc<Certificate>>,
         door: Door,
+        way_back: WayBack,
         watch: Arc<Watch>,
     ) -> Result<Public, HttpError> {
         let listener = listen.map(|listen| bind("http.listen", listen)).transpose()?;
         let system = |error| HttpError::System(listen.unwrap_or("the public port").to_owned(), error);
         let address = listener.as_ref().map(StdListener::local_addr).transpose().map_err(system)?;
         let runtime = runtime().map_err(system)?;
-        let routes = routes::routes(door, watch);
+        let routes = routes::routes(door, way_back, watch);
         let serving = async move {
             let seats = Seats::new();
             tokio::join!(welcome_all(arrivals, &seats, &routes), async {

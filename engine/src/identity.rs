@@ -12,7 +12,7 @@ use trunkline_cli::{Failure, identity, time};
 use trunkline_edge::accounts::Accounts;
 use trunkline_edge::admin::{Admin, AdminClient, AdminSocket, Facts, Refusal, Request, Token, now_s};
 use trunkline_edge::http::{HttpError, HttpPort, Watch};
-use trunkline_edge::public::{self, Arrivals, Door, Public};
+use trunkline_edge::public::{self, Arrivals, Door, Public, TakesBack, WayBack};
 use trunkline_edge::sign_in::SignIn;
 use trunkline_edge::{BoxedShards, keys};
 use trunkline_engine::ring::Feature;
@@ -85,8 +85,14 @@ fn open_public(
     let sign_in = SignIn::new(shards, keys.clone(), config.accounts).map_err(|error| error.to_string())?;
     let apart = !server.features().has(Feature::FixedFdInstall);
     let listen = Some(config.http_listen.as_str()).filter(|listen| apart && !listen.is_empty());
-    let public = Public::open(arrivals, listen, server.certificate().cloned(), Door::new(sign_in), Arc::clone(watch))
-        .map_err(|error| error.to_string())?;
+    let way_back = WayBack {
+        shards: Arc::clone(server.returns()) as Arc<dyn TakesBack>,
+        origins: Arc::new(config.http_origins.clone()),
+        secure: server.certificate().is_some(),
+    };
+    let (certificate, door) = (server.certificate().cloned(), Door::new(sign_in));
+    let public = Public::open(arrivals, listen, certificate, door, way_back, Arc::clone(watch));
+    let public = public.map_err(|error| error.to_string())?;
     if let Some(address) = public.address() {
         let scheme = if server.certificate().is_some() { "https" } else { "http" };
         tracing::warn!("this kernel cannot hand connections over (Linux 6.8 can): accounts on {scheme}://{address}");

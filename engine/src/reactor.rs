@@ -8,12 +8,14 @@ mod completions;
 mod connections;
 mod counts;
 mod effects;
+mod returned;
 mod secured;
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use trunkline_edge::public::Returning;
 use trunkline_edge::transport::Certificate;
 use trunkline_shards::contract::{Core, Effects, Event, Now};
 
@@ -22,6 +24,7 @@ use crate::control::ControlPort;
 use crate::guests::GuestDoor;
 use crate::lane::Port;
 use crate::life::Life;
+use crate::returns::ReturnPort;
 use crate::ring::{Completion, Ring};
 use crate::store::StorePort;
 use crate::wake::Doorbell;
@@ -51,6 +54,8 @@ pub struct Links {
     pub control: ControlPort,
     /// To whoever answers what shards do not.
     pub guests: Option<GuestDoor>,
+    /// From there, connections whose clients want a WebSocket after all.
+    pub returns: ReturnPort,
     /// What connections are encrypted with.
     pub certificate: Option<Arc<Certificate>>,
     /// What wakes the shard.
@@ -78,6 +83,8 @@ pub struct Reactor<C> {
     transports: Transports,
     /// Connections that are being handed over, by slot.
     leaving: HashMap<u32, Leaving>,
+    /// Connections that are getting a slot, by place.
+    entering: HashMap<u32, Returning>,
     effects: Effects,
     completions: Vec<Completion>,
     now: Now,
@@ -101,6 +108,7 @@ impl<C: Core> Reactor<C> {
             connections: Connections::default(),
             transports,
             leaving: HashMap::new(),
+            entering: HashMap::new(),
             effects: Effects::new(),
             completions: Vec::new(),
             now: clock::now(),
@@ -128,6 +136,7 @@ impl<C: Core> Reactor<C> {
         self.busy |= self.core.work(self.now, WORK_BUDGET, &mut self.effects);
         self.carry_out_effects();
         self.acceptor.arm(&mut self.ring, self.now.mono_ns);
+        self.links.returns.set_room(self.acceptor.has_room());
     }
 
     /// Hands everything to the kernel; sleeps there if nothing is left to do.
@@ -182,15 +191,17 @@ impl<C: Core> Reactor<C> {
             self.acceptor.stop(&mut self.ring);
             self.core.apply(self.now, Event::Drain, &mut self.effects);
         }
+        self.take_returns();
         // What could not be taken in this turn is taken in the next, without a sleep in between.
-        self.busy |= self.links.store.has_answers();
+        self.busy |= self.links.store.has_answers() || self.links.returns.has_waiting();
     }
 
     fn has_inbound(&self) -> bool {
-        let Links { port, store, control, life, .. } = &self.links;
+        let Links { port, store, control, returns, life, .. } = &self.links;
         port.has_input()
             || store.has_answers()
             || control.has_questions()
+            || returns.has_waiting()
             || life.has_ended()
             || life.is_draining() != self.draining
     }

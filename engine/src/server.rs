@@ -22,6 +22,7 @@ use crate::life::Life;
 use crate::listener::{self, ListenError};
 use crate::placement;
 use crate::reactor::{Links, Reactor};
+use crate::returns::{self, ReturnDoor};
 use crate::ring::{Feature, Features, Ring, RingFault, RingOptions};
 use crate::store::{self, StorePort, StoreWatch};
 use crate::thread;
@@ -84,6 +85,7 @@ pub struct Server {
     control: Control,
     watch: StoreWatch,
     certificate: Option<Arc<Certificate>>,
+    returns: Arc<ReturnDoor>,
     life: Arc<Life>,
     shards: Vec<JoinHandle<()>>,
     store: Vec<JoinHandle<()>>,
@@ -131,6 +133,8 @@ impl Server {
         // Before shards are pinned: threads of a store inherit what their maker may run on.
         let (store_ports, store, incarnation) = open_store(config, &doorbells, &watch).map_err(StartError::Store)?;
         let (control, control_ports) = control(&doorbells);
+        let (returns, return_ports) = returns::returns(&doorbells);
+        let returns = Arc::new(returns);
         let life = Arc::new(Life::new(Arc::clone(&doorbells)));
         let room = room_of_mesh(config.shards);
         let lanes = mesh(&doorbells, room);
@@ -139,8 +143,14 @@ impl Server {
         let make_core = Arc::new(make_core);
         let cores = placement::cores();
         let mut shards = Vec::new();
-        let ends = listeners.into_iter().zip(lanes).zip(store_ports).zip(control_ports).zip(doorbells.iter());
-        for (shard, ((((listener, port), store), control), doorbell)) in (0..).zip(ends) {
+        let ends = listeners
+            .into_iter()
+            .zip(lanes)
+            .zip(store_ports)
+            .zip(control_ports)
+            .zip(return_ports)
+            .zip(doorbells.iter());
+        for (shard, (((((listener, port), store), control), returns), doorbell)) in (0..).zip(ends) {
             let doorbell = Arc::clone(doorbell);
             let seat = Seat {
                 options: config.ring_options(),
@@ -152,6 +162,7 @@ impl Server {
                     store,
                     control,
                     guests: guests.clone(),
+                    returns,
                     certificate: certificate.clone(),
                     doorbell,
                     life: Arc::clone(&life),
@@ -175,7 +186,8 @@ impl Server {
             shards.push(thread::spawn(&format!("shard-{shard}"), move || seat.run(setup, &*make_core)));
         }
         drop(ready);
-        let mut server = Server { address, features: Features::NONE, control, watch, certificate, life, shards, store };
+        let mut server =
+            Server { address, features: Features::NONE, control, watch, certificate, returns, life, shards, store };
         server.features = server.wait_until_ready(&started).map_err(StartError::Ring)?;
         Ok(server)
     }
@@ -198,6 +210,11 @@ impl Server {
     /// What the store has counted.
     pub fn store_watch(&self) -> &StoreWatch {
         &self.watch
+    }
+
+    /// The way back to shards, for connections whose clients want a WebSocket after all.
+    pub fn returns(&self) -> &Arc<ReturnDoor> {
+        &self.returns
     }
 
     /// What connections are encrypted with, if they are.

@@ -87,6 +87,11 @@ impl Connection {
         Connection { phase: Phase::Handshake(Box::new(handshake)), outbox: Outbox::default() }
     }
 
+    /// A connection whose handshake was done elsewhere.
+    pub fn opened() -> Connection {
+        Connection { phase: Phase::Open(Assembler::new(Role::Server)), outbox: Outbox::default() }
+    }
+
     /// Takes bytes from the socket and hands out what they complete, in order. An `Err` is what the peer did wrong: the
     /// answer to it is queued, the connection is closing.
     pub fn receive(

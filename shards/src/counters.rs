@@ -63,6 +63,8 @@ counters! {
     connections_accepted,
     /// Connections handed over, since they asked for another path.
     connections_handed_over,
+    /// Connections that came back to open a WebSocket.
+    connections_returned,
     /// Connections there are now.
     connections_open,
     /// Sessions there are now.

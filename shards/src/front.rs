@@ -165,9 +165,8 @@ impl Front {
         (connection.id == id).then_some(connection)
     }
 
-    /// A connection was accepted.
-    pub fn accepted(&mut self, turn: &mut Turn<'_>, id: ConnectionId, peer: PeerAddress) {
-        turn.shared.counters.connections_accepted += 1;
+    /// There is a connection more.
+    fn enter(&mut self, turn: &mut Turn<'_>, id: ConnectionId, peer: PeerAddress, link: Connection) {
         let slot = id.slot as usize;
         if self.connections.len() <= slot {
             self.connections.resize_with(slot + 1, || None);
@@ -175,7 +174,7 @@ impl Front {
         assert!(self.connections[slot].is_none(), "a slot has one connection at a time");
         let connection = Box::new(FrontConnection {
             id,
-            link: Connection::new(&self.limits),
+            link,
             identity: Identity::Nobody,
             peer,
             control: Bucket::default(),

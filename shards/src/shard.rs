@@ -230,6 +230,7 @@ impl Core for Shard {
         let (front, users, conversations, accounts, mut turn) = self.split(now, effects);
         match event {
             Event::Accepted { connection, peer } => front.accepted(&mut turn, connection, peer),
+            Event::Returned { connection, peer } => front.returned(&mut turn, connection, peer),
             Event::Received { connection, bytes } => front.received(&mut turn, connection, bytes),
             Event::Sent { connection, complete, buffer } => front.sent(&mut turn, connection, complete, buffer),
             Event::Ended { connection } => front.ended(&mut turn, connection),

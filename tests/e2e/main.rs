@@ -1,5 +1,6 @@
 //! The binary from the outside: one property per file, each with servers and folders of its own.
 
+mod a_connection_asks_first_and_chats_then;
 mod a_corpus_is_history;
 mod a_new_device_begins_with_what_comes;
 mod a_second_server_is_refused;

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::Guest;
+use super::{Guest, Returning};
 use crate::limits::{STREAM_READ_BYTES, STREAM_UNSENT_BYTES_MAX};
 use crate::transport::{Stage, Tls, TlsFault, Transport};
 
@@ -55,6 +55,17 @@ impl Stream {
 
     pub fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// Leaves the runtime, with what was read behind what `read` has.
+    pub fn leave(self, read: &[u8]) -> io::Result<Returning> {
+        let Stream { socket, peer, transport, before, taken, unsent, sent, .. } = self;
+        assert_eq!(unsent.len(), sent, "whoever leaves has flushed");
+        let socket = socket.into_std()?;
+        // A ring does not wait on sockets that do not block.
+        socket.set_nonblocking(false)?;
+        let bytes = [read, &before[taken..]].concat();
+        Ok(Returning { socket: socket.into(), bytes, transport, peer })
     }
 
     /// Reads what was on the socket.

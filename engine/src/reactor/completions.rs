@@ -29,6 +29,7 @@ impl<C: Core> Reactor<C> {
             Op::AcceptMany | Op::AcceptOne => self.accepted(&completion),
             Op::Name => self.named(&completion),
             Op::Install => self.installed(completion),
+            Op::Place => self.placed(completion),
             Op::Close => self.freed(&completion),
             Op::Cancel => self.cancelled(&completion),
             Op::Doorbell => self.ring.listen_to_doorbell(),
@@ -125,7 +126,7 @@ impl<C: Core> Reactor<C> {
         self.arm_receive(connection.slot);
     }
 
-    fn forget(&mut self, connection: ConnectionId) {
+    pub(super) fn forget(&mut self, connection: ConnectionId) {
         self.connections.at(connection.slot).phase = Phase::Forgetting;
         self.ring.close(connection.slot, connection.generation);
     }
@@ -161,7 +162,7 @@ impl<C: Core> Reactor<C> {
         }
     }
 
-    fn arm_receive(&mut self, slot: u32) {
+    pub(super) fn arm_receive(&mut self, slot: u32) {
         let connection = self.connections.at(slot);
         connection.receiving = true;
         self.ring.receive(slot, connection.generation);

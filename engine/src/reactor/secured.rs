@@ -119,6 +119,12 @@ impl<C: Core> Reactor<C> {
         self.hear(id, read);
     }
 
+    /// The core hears what was read of a connection before it came.
+    pub(super) fn hear_before(&mut self, id: ConnectionId, bytes: &[u8], stage: Stage) {
+        self.transports.plain.extend_from_slice(bytes);
+        self.hear(id, Ok(stage));
+    }
+
     /// The core hears what was said, and that it was the last of it.
     fn hear(&mut self, connection: ConnectionId, read: Result<Stage, TlsFault>) {
         if !self.transports.plain.is_empty() {

@@ -3,8 +3,10 @@
 use trunkline_wire::limits::HELLO_BYTES_MAX;
 use trunkline_wire::websocket::{FrameLimits, Origins};
 
-use crate::connection::ConnectionLimits;
-use crate::contract::PeerAddress;
+use super::Front;
+use crate::connection::{Connection, ConnectionLimits};
+use crate::contract::{ConnectionId, PeerAddress};
+use crate::turn::Turn;
 
 /// The path of the WebSocket endpoint.
 pub const PATH: &str = "/v1/ws";
@@ -38,6 +40,21 @@ impl Doorstep {
             secure,
             ..ConnectionLimits::default()
         }
+    }
+}
+
+impl Front {
+    /// A connection was accepted.
+    pub fn accepted(&mut self, turn: &mut Turn<'_>, id: ConnectionId, peer: PeerAddress) {
+        turn.shared.counters.connections_accepted += 1;
+        let link = Connection::new(&self.limits);
+        self.enter(turn, id, peer, link);
+    }
+
+    /// A connection came back with its WebSocket open.
+    pub fn returned(&mut self, turn: &mut Turn<'_>, id: ConnectionId, peer: PeerAddress) {
+        turn.shared.counters.connections_returned += 1;
+        self.enter(turn, id, peer, Connection::opened());
     }
 }
 
