@@ -3,7 +3,8 @@
 use std::fmt;
 
 use trunkline_shards::contract::{AdminAnswer, AdminRequest, ShardId};
-use trunkline_shards::store::UserRow;
+use trunkline_shards::directory::{DirectoryAnswer, DirectoryRequest};
+use trunkline_shards::store::{Revocation, UserKey, UserRow};
 use trunkline_wire::handle::{Handle, HandleError};
 use trunkline_wire::ids::{DeviceId, HashSlot, TenantId, UserId};
 use trunkline_wire::message::ErrorCode;
@@ -40,6 +41,8 @@ pub enum AccountError {
     Taken(Handle),
     /// Nobody has the handle.
     Unknown(Handle),
+    /// Its user is suspended.
+    Suspended(Handle),
     /// The shard was busy for seconds.
     Busy,
     /// The disk is full.
@@ -60,6 +63,7 @@ impl AccountError {
             AccountError::Ttl(_) => "invalid_ttl",
             AccountError::Taken(_) => ErrorCode::HandleTaken.name(),
             AccountError::Unknown(_) => ErrorCode::UnknownHandle.name(),
+            AccountError::Suspended(_) => "suspended",
             AccountError::Busy => ErrorCode::Busy.name(),
             AccountError::StorageFull => ErrorCode::StorageFull.name(),
             AccountError::StorageUnavailable | AccountError::Random(_) => ErrorCode::StorageUnavailable.name(),
@@ -97,6 +101,10 @@ impl fmt::Display for AccountError {
                 let handle = handle.as_str();
                 write!(f, "nobody has the handle {handle}; to make that user run: trunkline user add {handle}")
             }
+            AccountError::Suspended(handle) => {
+                let handle = handle.as_str();
+                write!(f, "{handle} is suspended; to end that run: trunkline user unsuspend {handle}")
+            }
             AccountError::Busy => f.write_str("the server is too busy; try again"),
             AccountError::StorageFull => f.write_str("the disk is full, nothing was written; make room and try again"),
             AccountError::StorageUnavailable => f.write_str(
@@ -127,7 +135,7 @@ impl<S: Shards + ?Sized> Accounts<'_, S> {
     /// # Errors
     /// See [`AccountError`].
     pub fn add(&self, name: &str, ttl_s: Option<u64>) -> Result<Issued, AccountError> {
-        let (handle, ttl_s) = check(name, ttl_s)?;
+        let (handle, ttl_s) = (Handle::parse(name).map_err(AccountError::Handle)?, check_ttl(ttl_s)?);
         // The claim decides; asking first only saves the account's row of a name that is taken.
         if self.find(&handle)?.is_some() {
             return Err(AccountError::Taken(handle));
@@ -173,17 +181,51 @@ impl<S: Shards + ?Sized> Accounts<'_, S> {
         }
     }
 
+    /// Makes the tokens of a user's device worthless, or of all devices: those that are issued up to now, the last of which
+    /// ends at `until_s`. The number of a device is never given again, so of one device it is all there will ever be.
+    pub(crate) fn revoke(&self, user: UserId, device: Option<DeviceId>, until_s: u64) -> Result<(), AccountError> {
+        let key = UserKey { tenant: TENANT, user };
+        let issued_to_s = if device.is_some() { u64::MAX } else { self.now_s };
+        let revocation = Revocation { until_s, key, device, issued_to_s };
+        match self.ask(self.home(user), &AdminRequest::Revoke(revocation))? {
+            AdminAnswer::Revoked => Ok(()),
+            answer => unreachable!("no answer to Revoke: {answer:?}"),
+        }
+    }
+
+    /// Whether a token with these claims is worth nothing.
+    pub(crate) fn is_revoked(&self, claims: &Claims) -> Result<bool, AccountError> {
+        let key = UserKey { tenant: claims.tenant, user: claims.user };
+        let request = AdminRequest::IsRevoked { key, device: claims.device, issued_s: claims.issued_s };
+        match self.ask(self.home(claims.user), &request)? {
+            AdminAnswer::IsRevoked(is_revoked) => Ok(is_revoked),
+            answer => unreachable!("no answer to IsRevoked: {answer:?}"),
+        }
+    }
+
     /// Makes another device of a user and a token for it.
     ///
     /// # Errors
     /// See [`AccountError`].
     pub fn token(&self, name: &str, ttl_s: Option<u64>) -> Result<Issued, AccountError> {
-        let (handle, ttl_s) = check(name, ttl_s)?;
-        let Some(user) = self.find(&handle)? else { return Err(AccountError::Unknown(handle)) };
+        let ttl_s = check_ttl(ttl_s)?;
+        let (handle, user) = self.known(name)?;
+        if self.is_suspended(user)? {
+            return Err(AccountError::Suspended(handle));
+        }
         match self.ask(self.home(user), &AdminRequest::CreateDevice { tenant: TENANT, user })? {
             AdminAnswer::DeviceCreated(device) => Ok(self.issue(handle, user, device, ttl_s)),
             AdminAnswer::UnknownUser => Err(AccountError::Unknown(handle)),
             answer => unreachable!("no answer to CreateDevice: {answer:?}"),
+        }
+    }
+
+    /// The user with this name.
+    pub(crate) fn known(&self, name: &str) -> Result<(Handle, UserId), AccountError> {
+        let handle = Handle::parse(name).map_err(AccountError::Handle)?;
+        match self.find(&handle)? {
+            Some(user) => Ok((handle, user)),
+            None => Err(AccountError::Unknown(handle)),
         }
     }
 
@@ -196,12 +238,20 @@ impl<S: Shards + ?Sized> Accounts<'_, S> {
         }
     }
 
-    fn home(&self, user: UserId) -> ShardId {
+    pub(crate) fn home(&self, user: UserId) -> ShardId {
         HashSlot::of_user(TENANT, user).shard(self.shards.count())
     }
 
+    /// Asks what any shard answers.
+    pub(crate) fn look(&self, request: DirectoryRequest) -> Result<DirectoryAnswer, AccountError> {
+        match self.ask(0, &AdminRequest::Directory(request))? {
+            AdminAnswer::Directory(answer) => Ok(answer),
+            answer => unreachable!("no answer to a look at the directory: {answer:?}"),
+        }
+    }
+
     /// What every request may be answered with becomes an error.
-    fn ask(&self, shard: ShardId, request: &AdminRequest) -> Result<AdminAnswer, AccountError> {
+    pub(crate) fn ask(&self, shard: ShardId, request: &AdminRequest) -> Result<AdminAnswer, AccountError> {
         match ask_patiently(self.shards, shard, request) {
             Ok(AdminAnswer::Busy) => Err(AccountError::Busy),
             Ok(AdminAnswer::StorageFull) => Err(AccountError::StorageFull),
@@ -218,10 +268,9 @@ impl<S: Shards + ?Sized> Accounts<'_, S> {
     }
 }
 
-fn check(name: &str, ttl_s: Option<u64>) -> Result<(Handle, u64), AccountError> {
-    let handle = Handle::parse(name).map_err(AccountError::Handle)?;
+fn check_ttl(ttl_s: Option<u64>) -> Result<u64, AccountError> {
     let ttl_s = ttl_s.unwrap_or(TOKEN_TTL_DEFAULT_S);
-    if (1..=TOKEN_TTL_MAX_S).contains(&ttl_s) { Ok((handle, ttl_s)) } else { Err(AccountError::Ttl(ttl_s)) }
+    if (1..=TOKEN_TTL_MAX_S).contains(&ttl_s) { Ok(ttl_s) } else { Err(AccountError::Ttl(ttl_s)) }
 }
 
 fn random_user() -> Result<UserId, AccountError> {

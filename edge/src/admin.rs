@@ -1,22 +1,27 @@
 //! What an operator asks a deployment, as lines of JSON: one request per line, one answer per line.
 //!
 //! `{"op":"user_add","name":"alice","ttl_s":3600}`, `{"op":"user_token","name":"alice"}` (`ttl_s` may be left out),
-//! `{"op":"counters"}`, `{"op":"status"}`. A refusal is `{"error":CODE,"message":...}`.
+//! `{"op":"user_revoke","name":"alice","device":2}` (without `device`: all) and the others of [`Request`], `{"op":"counters"}`,
+//! `{"op":"status"}`. A refusal is `{"error":CODE,"message":...}`.
 
 mod client;
+mod looking;
 mod socket;
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use trunkline_shards::contract::{AdminAnswer, AdminRequest};
 use trunkline_shards::counters::{Counters, StoreCounters};
+use trunkline_wire::ids::DeviceId;
 use trunkline_wire::message::ErrorCode;
 use trunkline_wire::token::TokenKeys;
 
 use crate::accounts::{AccountError, Accounts, Issued, ask_code};
 use crate::ask::{AskError, Shards, ask_patiently};
+use crate::sign_in::SignInError;
 
 pub use client::{AdminClient, Numbers, Told};
 pub use socket::{ADMIN_SOCKET, AdminSocket, SocketError};
@@ -41,6 +46,55 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ttl_s: Option<u64>,
     },
+    /// Sign a device of a user out, or all of them. Answered with [`Revoked`].
+    UserRevoke {
+        /// The handle.
+        name: String,
+        /// Which device; none: all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<u32>,
+    },
+    /// A page of users, in order of handle: `{"users":[...],"more":...,"after":...}`.
+    UserList {
+        /// How their handles begin.
+        #[serde(default)]
+        prefix: String,
+        /// What the page before said.
+        #[serde(default)]
+        after: String,
+        /// Most of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u32>,
+    },
+    /// One user.
+    UserShow {
+        /// The handle.
+        name: String,
+    },
+    /// Keep a user out. Answered as [`Request::UserShow`].
+    UserSuspend {
+        /// The handle.
+        name: String,
+    },
+    /// Let it in again. Answered as [`Request::UserShow`].
+    UserUnsuspend {
+        /// The handle.
+        name: String,
+    },
+    /// A page of conversations, in order of id: `{"conversations":[...],"more":...,"after":...}`.
+    ConversationList {
+        /// What the page before said.
+        #[serde(default)]
+        after: String,
+        /// Most of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u32>,
+    },
+    /// One conversation and its members.
+    ConversationShow {
+        /// Which, 32 hex digits.
+        conversation: String,
+    },
     /// The counters: `{"total":{NAME:NUMBER,...},"shards":[{...},...],"store":{...}}`.
     Counters,
     /// What runs here: [`Facts`] and `uptime_s`.
@@ -60,6 +114,17 @@ pub struct Token {
     pub token: String,
     /// When it ends, in seconds since 1970.
     pub expires_s: u64,
+}
+
+/// Whose device was signed out.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Revoked {
+    /// The handle.
+    pub handle: String,
+    /// The user, 16 hex digits.
+    pub user: String,
+    /// Which device; none: all.
+    pub device: Option<u32>,
 }
 
 impl From<Issued> for Token {
@@ -92,6 +157,12 @@ impl Refusal {
 
 impl From<AccountError> for Refusal {
     fn from(error: AccountError) -> Refusal {
+        Refusal::new(error.code(), error.to_string())
+    }
+}
+
+impl From<SignInError> for Refusal {
+    fn from(error: SignInError) -> Refusal {
         Refusal::new(error.code(), error.to_string())
     }
 }
@@ -152,16 +223,11 @@ impl<S: Shards> Admin<S> {
     }
 
     fn answer(&self, request: &Request) -> Result<Value, Refusal> {
-        let accounts = Accounts { shards: &self.shards, keys: &self.keys, now_s: now_s() };
-        let issued = match request {
-            Request::UserAdd { name, ttl_s } => accounts.add(name, *ttl_s),
-            Request::UserToken { name, ttl_s } => accounts.token(name, *ttl_s),
-            Request::Counters => return self.counters(),
-            Request::Status => {
-                return Ok(to_value(&Status { facts: &self.facts, uptime_s: self.since.elapsed().as_secs() }));
-            }
-        };
-        Ok(to_value(&Token::from(issued?)))
+        match request {
+            Request::Counters => self.counters(),
+            Request::Status => Ok(to_value(&Status { facts: &self.facts, uptime_s: self.since.elapsed().as_secs() })),
+            request => answer_about_user(&self.shards, &self.keys, request),
+        }
     }
 
     fn counters(&self) -> Result<Value, Refusal> {
@@ -183,6 +249,36 @@ impl<S: Shards> Admin<S> {
             answer.insert("store".to_owned(), of_store(&store));
         }
         Ok(Value::Object(answer))
+    }
+}
+
+/// The answer to a request about a user over a folder that no server runs with.
+///
+/// # Errors
+/// What was refused, or that only a server answers this.
+pub fn answer_at_rest<T: DeserializeOwned>(
+    shards: &impl Shards,
+    keys: &TokenKeys,
+    request: &Request,
+) -> Result<T, Refusal> {
+    let answer = answer_about_user(shards, keys, request)?;
+    Ok(serde_json::from_value(answer).expect("the answer is of the kind that was asked for"))
+}
+
+fn answer_about_user(shards: &impl Shards, keys: &TokenKeys, request: &Request) -> Result<Value, Refusal> {
+    let accounts = Accounts { shards, keys, now_s: now_s() };
+    match request {
+        Request::UserAdd { name, ttl_s } => Ok(to_value(&Token::from(accounts.add(name, *ttl_s)?))),
+        Request::UserToken { name, ttl_s } => Ok(to_value(&Token::from(accounts.token(name, *ttl_s)?))),
+        Request::UserRevoke { name, device } => {
+            let (handle, user) = accounts.known(name)?;
+            accounts.sign_out(user, device.map(DeviceId))?;
+            let handle = handle.as_str().to_owned();
+            Ok(to_value(&Revoked { handle, user: user.to_string(), device: *device }))
+        }
+        request => looking::answer(&accounts, request).unwrap_or_else(|| {
+            Err(Refusal::new(ErrorCode::Unsupported.name(), "only a server that runs answers this"))
+        }),
     }
 }
 
@@ -235,6 +331,20 @@ mod tests {
         assert_eq!((&again["device"], &again["user"]), (&2.into(), &added["user"]));
         let taken = ask(&admin, r#"{"op":"user_add","name":"Alice"}"#);
         assert_eq!(taken["error"], "handle_taken");
+    }
+
+    #[test]
+    fn devices_of_users_are_signed_out() {
+        let admin = admin(2);
+        let added = ask(&admin, r#"{"op":"user_add","name":"alice"}"#);
+        let one = ask(&admin, r#"{"op":"user_revoke","name":"Alice","device":1}"#);
+        assert_eq!((&one["user"], &one["device"]), (&added["user"], &1.into()));
+        assert_eq!(ask(&admin, r#"{"op":"user_revoke","name":"alice"}"#)["device"], Value::Null);
+        let [one, all] = admin.shards.revocations()[..] else { panic!("two") };
+        assert_eq!((one.device, one.issued_to_s), (Some(DeviceId(1)), u64::MAX));
+        assert!(all.device.is_none() && all.issued_to_s <= now_s());
+        assert_eq!(ask(&admin, r#"{"op":"user_revoke","name":"bob"}"#)["error"], "unknown_handle");
+        assert_eq!(ask(&admin, r#"{"op":"user_revoke","name":"alice","device":2}"#)["error"], "unknown_device");
     }
 
     #[test]

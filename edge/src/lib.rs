@@ -13,6 +13,8 @@ pub mod http;
 pub mod keys;
 pub mod limits;
 pub mod metrics;
+mod pace;
+pub mod people;
 pub mod public;
 pub mod sign_in;
 #[cfg(test)]

@@ -10,6 +10,8 @@ pub const ADMIN_LINE_BYTES_MAX: usize = 64 * 1024;
 pub const ADMIN_IDLE_MS: u64 = 60_000;
 /// Milliseconds a client of the admin socket waits for an answer.
 pub const ADMIN_ANSWER_MS: u64 = 60_000;
+/// Users or conversations of a page of the admin socket.
+pub const ADMIN_PAGE_MAX: u32 = 100;
 /// Milliseconds before accepting again when the system had no room for a connection.
 pub const ADMIN_ACCEPT_AGAIN_MS: u64 = 100;
 /// Longest path of a Unix socket: `sun_path` of `sockaddr_un` without its final zero (unix(7)).
@@ -80,6 +82,20 @@ pub const PASSWORD_BYTES_MAX: usize = 256;
 pub const DEVICE_NAME_BYTES_MAX: usize = 64;
 /// Devices of a user that are signed in at the same time.
 pub const DEVICES_MAX: usize = 64;
+/// Most bytes of what a user is called.
+pub const DISPLAY_NAME_BYTES_MAX: usize = 128;
+/// Most bytes of what a user's picture goes by.
+pub const AVATAR_BYTES_MAX: usize = 256;
+/// Requests about people that a user may make at once, and how many a second after that.
+pub const PEOPLE_BURST: u32 = 300;
+/// See [`PEOPLE_BURST`].
+pub const PEOPLE_PER_S: u32 = 5;
+/// Requests to become somebody's contact that a user may make at once.
+pub const CONTACT_REQUESTS_BURST: u32 = 50;
+/// Seconds after which one more is allowed.
+pub const CONTACT_REQUEST_EVERY_S: u64 = 60;
+/// Contacts of a page where nothing else is asked for, and at most.
+pub const CONTACTS_PAGE_MAX: u32 = 200;
 /// How often a change of an account is tried where others change it too.
 pub const CHANGE_ATTEMPTS_MAX: u32 = 8;
 
@@ -95,6 +111,7 @@ const _: () = {
     assert!(HTTP_HEAD_BYTES_MAX >= 8 * 1024);
     assert!(ASK_AGAIN_FIRST_MS <= ASK_AGAIN_MAX_MS && ASK_AGAIN_MAX_MS < ASK_BUSY_MS);
     assert!(TOKEN_TTL_DEFAULT_S <= TOKEN_TTL_MAX_S);
-    // A device is a name, two hashes and some numbers, as JSON.
-    assert!(DEVICES_MAX * (6 * DEVICE_NAME_BYTES_MAX + 300) < ACCOUNT_BYTES_MAX);
+    // A device is a name, two hashes and some numbers, as JSON; the rest is the profile and the password's hash.
+    let profile_bytes = 6 * (DISPLAY_NAME_BYTES_MAX + AVATAR_BYTES_MAX) + 100;
+    assert!(DEVICES_MAX * (6 * DEVICE_NAME_BYTES_MAX + 300) + profile_bytes + 1_024 < ACCOUNT_BYTES_MAX);
 };

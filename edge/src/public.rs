@@ -5,6 +5,7 @@
 //! a lower priority than the shards, so that a flood of log-ins takes what chatting leaves.
 
 mod guest;
+mod people;
 mod routes;
 mod seats;
 mod upgrade;

@@ -1,22 +1,24 @@
 //! Signing up and in: passwords and refresh tokens become access tokens. Everything here may wait for a shard and for
 //! Argon2, so it runs on threads that may.
 
-mod account;
+pub(crate) mod account;
 mod attempts;
+mod changes;
 mod error;
 mod passwords;
 mod refresh;
+mod suspension;
 
 use std::net::IpAddr;
 
-use trunkline_shards::store::UserRow;
 use trunkline_wire::handle::Handle;
 use trunkline_wire::ids::{DeviceId, UserId};
 use trunkline_wire::token::{Claims, Scopes, TokenKeys};
 
 use crate::accounts::{Accounts, TENANT};
 use crate::ask::Shards;
-use crate::limits::{CHANGE_ATTEMPTS_MAX, DEVICE_NAME_BYTES_MAX, DEVICES_MAX};
+use crate::limits::{DEVICE_NAME_BYTES_MAX, DEVICES_MAX};
+use crate::people::Paces;
 
 use account::{Account, Device};
 use attempts::Attempts;
@@ -38,10 +40,14 @@ pub struct Policy {
     pub password_memory_kib: u32,
     /// Passes over that memory.
     pub password_passes: u32,
+    /// Look-ups by handle that a user may make at once.
+    pub lookup_burst: u32,
+    /// Seconds after which one more is allowed.
+    pub lookup_every_s: u64,
 }
 
 impl Default for Policy {
-    /// 15 minutes, 90 days, and what OWASP asks of Argon2id at least: 19 MiB, 2 passes.
+    /// 15 minutes, 90 days, and what OWASP asks of Argon2id at least: 19 MiB, 2 passes; look-ups as on a connection.
     fn default() -> Policy {
         Policy {
             sign_up: true,
@@ -49,6 +55,8 @@ impl Default for Policy {
             refresh_ttl_s: 90 * 86_400,
             password_memory_kib: 19 * 1024,
             password_passes: 2,
+            lookup_burst: 100,
+            lookup_every_s: 90,
         }
     }
 }
@@ -103,6 +111,7 @@ pub struct SignIn<S> {
     policy: Policy,
     passwords: Passwords,
     attempts: Attempts,
+    pub(crate) paces: Paces,
 }
 
 impl<S: Shards> SignIn<S> {
@@ -112,7 +121,7 @@ impl<S: Shards> SignIn<S> {
     /// The system has no random numbers.
     pub fn new(shards: S, keys: TokenKeys, policy: Policy) -> Result<SignIn<S>, SignInError> {
         let passwords = Passwords::new(policy.password_memory_kib, policy.password_passes)?;
-        Ok(SignIn { shards, keys, policy, passwords, attempts: Attempts::new() })
+        Ok(SignIn { shards, keys, policy, passwords, attempts: Attempts::new(), paces: Paces::new(&policy) })
     }
 
     /// Makes a user, and signs its first device in.
@@ -132,10 +141,10 @@ impl<S: Shards> SignIn<S> {
             return Err(SignInError::Taken);
         }
         let (secret, family) = Family::begin(now_s, random_secret()?);
-        let device = Device { name, since_s: now_s, family };
+        let device = Device { name, since_s: now_s, access_to_s: self.access_to_s(now_s), family };
         let password = Some(self.passwords.hash(typed.password)?);
         // The first device of a user has the number 1.
-        let account = Account { password, devices: [(1, device)].into() };
+        let account = Account { password, devices: [(1, device)].into(), ..Account::default() };
         let (user, device) = accounts.create(&handle, account.encode())?;
         Ok(self.signed_in(now_s, handle.as_str(), RefreshToken { user, device, secret }))
     }
@@ -154,20 +163,22 @@ impl<S: Shards> SignIn<S> {
             None => None,
         };
         let found = match user {
-            Some(user) => Some((user, self.read(now_s, user)?.ok_or(SignInError::Wrong)?)),
+            Some(user) => Some((user, self.accounts(now_s).open(user)?.ok_or(SignInError::Wrong)?)),
             None => None,
         };
         let kept = found.as_ref().and_then(|(_, (_, account))| account.password.as_deref());
         let is_right = self.passwords.is_right(typed.password, kept);
         let Some((user, (row, _))) = found.filter(|_| is_right) else { return Err(SignInError::Wrong) };
         let (secret, family) = Family::begin(now_s, random_secret()?);
-        let device = self.change(now_s, user, true, |account, device| {
+        let device = self.accounts(now_s).change(user, true, |account, device| {
+            account.check_not_suspended()?;
             account.forget_silent(now_s, self.policy.refresh_ttl_s);
             if account.devices.len() >= DEVICES_MAX {
                 return Err(SignInError::TooManyDevices);
             }
-            let device_of = Device { name: name.clone(), since_s: now_s, family: family.clone() };
-            account.devices.insert(device.0, device_of);
+            let access_to_s = self.access_to_s(now_s);
+            let new = Device { name: name.clone(), since_s: now_s, access_to_s, family: family.clone() };
+            account.devices.insert(device.0, new);
             Ok(())
         })?;
         Ok(self.signed_in(now_s, &row.handle, RefreshToken { user, device, secret }))
@@ -181,42 +192,49 @@ impl<S: Shards> SignIn<S> {
         let used = RefreshToken::parse(token).ok_or(SignInError::TokenInvalid)?;
         let secret = random_secret()?;
         let mut is_copied = false;
-        self.change(now_s, used.user, false, |account, _| {
+        self.accounts(now_s).change(used.user, false, |account, _| {
+            account.check_not_suspended()?;
             let device = account.devices.get_mut(&used.device.0).ok_or(SignInError::TokenInvalid)?;
             match device.family.standing_of(&used.secret, now_s, self.policy.refresh_ttl_s) {
-                Standing::Good => device.family.renew(&used.secret, now_s, &secret),
-                Standing::Unknown => return Err(SignInError::TokenInvalid),
-                Standing::Copied => {
-                    is_copied = true;
-                    account.devices.remove(&used.device.0);
+                Standing::Good => {
+                    device.family.renew(&used.secret, now_s, &secret);
+                    device.access_to_s = device.access_to_s.max(self.access_to_s(now_s));
                 }
+                Standing::Unknown => return Err(SignInError::TokenInvalid),
+                Standing::Copied => is_copied = true,
             }
             Ok(())
         })?;
         if is_copied {
+            self.accounts(now_s).sign_out(used.user, Some(used.device))?;
             return Err(SignInError::TokenCopied);
         }
-        let (row, _) = self.read(now_s, used.user)?.ok_or(SignInError::TokenInvalid)?;
+        let (row, _) = self.accounts(now_s).open(used.user)?.ok_or(SignInError::TokenInvalid)?;
         Ok(self.signed_in(now_s, &row.handle, RefreshToken { secret, ..used }))
     }
 
-    /// Ends a device's family: its refresh tokens are worth nothing any more. Access tokens live until they expire.
+    /// Signs a device out: its tokens are worth nothing any more, and its sessions end.
     ///
     /// # Errors
     /// See [`SignInError`].
     pub fn sign_out(&self, now_s: u64, token: &str) -> Result<(), SignInError> {
         let used = RefreshToken::parse(token).ok_or(SignInError::TokenInvalid)?;
-        self.change(now_s, used.user, false, |account, _| {
-            let device = account.devices.get(&used.device.0).ok_or(SignInError::TokenInvalid)?;
-            match device.family.standing_of(&used.secret, now_s, self.policy.refresh_ttl_s) {
-                Standing::Unknown => Err(SignInError::TokenInvalid),
-                Standing::Good | Standing::Copied => {
-                    account.devices.remove(&used.device.0);
-                    Ok(())
-                }
-            }
-        })?;
-        Ok(())
+        let (_, account) = self.accounts(now_s).open(used.user)?.ok_or(SignInError::TokenInvalid)?;
+        let device = account.devices.get(&used.device.0).ok_or(SignInError::TokenInvalid)?;
+        match device.family.standing_of(&used.secret, now_s, self.policy.refresh_ttl_s) {
+            Standing::Unknown => Err(SignInError::TokenInvalid),
+            Standing::Good | Standing::Copied => self.accounts(now_s).sign_out(used.user, Some(used.device)),
+        }
+    }
+
+    /// Whose access token this is; it is none of a device that was signed out.
+    ///
+    /// # Errors
+    /// See [`SignInError`].
+    pub fn authenticate(&self, now_s: u64, access_token: &str) -> Result<Claims, SignInError> {
+        let claims = self.keys.verify(access_token, now_s).map_err(|_| SignInError::TokenInvalid)?;
+        let worthless = !claims.scopes.contains(Scopes::USER) || self.accounts(now_s).is_revoked(&claims)?;
+        if worthless { Err(SignInError::TokenInvalid) } else { Ok(claims) }
     }
 
     /// The devices that a user has signed in, whoever asks with one of its access tokens.
@@ -224,8 +242,8 @@ impl<S: Shards> SignIn<S> {
     /// # Errors
     /// See [`SignInError`].
     pub fn devices(&self, now_s: u64, access_token: &str) -> Result<Vec<DeviceInfo>, SignInError> {
-        let claims = self.keys.verify(access_token, now_s).map_err(|_| SignInError::TokenInvalid)?;
-        let (_, mut account) = self.read(now_s, claims.user)?.ok_or(SignInError::TokenInvalid)?;
+        let claims = self.authenticate(now_s, access_token)?;
+        let (_, mut account) = self.accounts(now_s).open(claims.user)?.ok_or(SignInError::TokenInvalid)?;
         account.forget_silent(now_s, self.policy.refresh_ttl_s);
         let info = |(number, device): (u32, Device)| DeviceInfo {
             device: DeviceId(number),
@@ -236,39 +254,53 @@ impl<S: Shards> SignIn<S> {
         Ok(account.devices.into_iter().map(info).collect())
     }
 
-    fn accounts(&self, now_s: u64) -> Accounts<'_, S> {
+    /// Calls a device of the user something else.
+    ///
+    /// # Errors
+    /// See [`SignInError`].
+    pub fn rename_device(
+        &self,
+        now_s: u64,
+        access_token: &str,
+        device: DeviceId,
+        name: &str,
+    ) -> Result<(), SignInError> {
+        let claims = self.authenticate(now_s, access_token)?;
+        let name = device_name(name)?;
+        self.accounts(now_s).change(claims.user, false, |account, _| {
+            let device = account.devices.get_mut(&device.0).ok_or(SignInError::UnknownDevice)?;
+            device.name.clone_from(&name);
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    /// Signs another device of the user out, or this one. One with a token by an operator is not among those that have
+    /// signed in, and is signed out all the same. To do it again is harmless.
+    ///
+    /// # Errors
+    /// See [`SignInError`].
+    pub fn revoke_device(&self, now_s: u64, access_token: &str, device: DeviceId) -> Result<(), SignInError> {
+        let claims = self.authenticate(now_s, access_token)?;
+        self.accounts(now_s).sign_out(claims.user, Some(device))
+    }
+
+    /// When an access token that is issued now ends.
+    fn access_to_s(&self, now_s: u64) -> u64 {
+        now_s.saturating_add(self.policy.access_ttl_s)
+    }
+
+    pub(crate) fn accounts(&self, now_s: u64) -> Accounts<'_, S> {
         Accounts { shards: &self.shards, keys: &self.keys, now_s }
     }
 
-    fn read(&self, now_s: u64, user: UserId) -> Result<Option<(UserRow, Account)>, SignInError> {
-        let Some(row) = self.accounts(now_s).read(user)? else { return Ok(None) };
-        let account = Account::decode(&row.account).map_err(|error| SignInError::Damaged(user, error.to_string()))?;
-        Ok(Some((row, account)))
-    }
-
-    /// Changes an account, again and again while others change it too. `change` is told the device's number, which is a new
-    /// one where `adds_device`; what it refuses is not written.
-    fn change(
-        &self,
-        now_s: u64,
-        user: UserId,
-        adds_device: bool,
-        mut change: impl FnMut(&mut Account, DeviceId) -> Result<(), SignInError>,
-    ) -> Result<DeviceId, SignInError> {
-        for _ in 0..CHANGE_ATTEMPTS_MAX {
-            let (row, mut account) = self.read(now_s, user)?.ok_or(SignInError::TokenInvalid)?;
-            let device = DeviceId(row.devices + u32::from(adds_device));
-            change(&mut account, device)?;
-            if let Some(device) = self.accounts(now_s).write(user, row.version, account.encode(), adds_device)? {
-                return Ok(device);
-            }
-        }
-        Err(SignInError::Busy)
+    pub(crate) fn shards(&self) -> &S {
+        &self.shards
     }
 
     fn signed_in(&self, now_s: u64, handle: &str, refresh: RefreshToken) -> SignedIn {
         let RefreshToken { user, device, .. } = refresh;
-        let expires_s = now_s.saturating_add(self.policy.access_ttl_s);
+        let expires_s = self.access_to_s(now_s);
         let claims = Claims { tenant: TENANT, user, device, scopes: Scopes::USER, issued_s: now_s, expires_s };
         SignedIn {
             handle: handle.to_owned(),

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde::de::DeserializeOwned;
 use trunkline_cli::{Failure, identity, time};
-use trunkline_edge::accounts::Accounts;
-use trunkline_edge::admin::{Admin, AdminClient, AdminSocket, Facts, Refusal, Request, Token, now_s};
+use trunkline_edge::admin::{Admin, AdminClient, AdminSocket, Facts, Refusal, Request, Revoked, Token, answer_at_rest};
 use trunkline_edge::http::{HttpError, HttpPort, Watch};
 use trunkline_edge::public::{self, Arrivals, Door, Public, TakesBack, WayBack};
-use trunkline_edge::sign_in::SignIn;
+use trunkline_edge::sign_in::{Policy, SignIn};
 use trunkline_edge::{BoxedShards, keys};
 use trunkline_engine::ring::Feature;
 use trunkline_engine::{Config, Guest, GuestDoor, Server, ShardSetup};
@@ -51,10 +51,10 @@ pub fn serve(config: &Config) -> ExitCode {
     let make_core = move |setup: ShardSetup| {
         let room = LaneRoom { pushes: setup.room.pushes, answers: setup.room.answers };
         let now = trunkline_engine::clock::now();
-        let ShardSetup { shard, shards, limits, seed, incarnation, hands_over, secure, .. } = setup;
+        let ShardSetup { shard, shards, limits, seed, incarnation, revocations, hands_over, secure, .. } = setup;
         let doorstep = Doorstep { hands_over, origins: origins.clone(), secure };
         let keys = keys_of_shards.clone();
-        Shard::new(ShardConfig { shard, shards, keys, limits, room, seed, incarnation, doorstep, now })
+        Shard::new(ShardConfig { shard, shards, keys, limits, room, seed, incarnation, revocations, doorstep, now })
     };
     let (porch, arrivals) = public::porch();
     let guests = GuestDoor::new(move |guest: Guest| {
@@ -82,7 +82,7 @@ fn open_public(
     watch: &Arc<Watch>,
 ) -> Result<Public, String> {
     let shards: BoxedShards = Box::new(Running::of(server));
-    let sign_in = SignIn::new(shards, keys.clone(), config.accounts).map_err(|error| error.to_string())?;
+    let sign_in = SignIn::new(shards, keys.clone(), policy(config)).map_err(|error| error.to_string())?;
     let apart = !server.features().has(Feature::FixedFdInstall);
     let listen = Some(config.http_listen.as_str()).filter(|listen| apart && !listen.is_empty());
     let way_back = WayBack {
@@ -100,6 +100,14 @@ fn open_public(
         tracing::warn!("this kernel cannot hand connections over, and `http.listen` is empty: nobody can sign in");
     }
     Ok(public)
+}
+
+/// What is decided about accounts: look-ups over HTTP are as many as those on a connection.
+fn policy(config: &Config) -> Policy {
+    // Both are bounded far below.
+    let number = |limit: u64| u32::try_from(limit).unwrap_or(u32::MAX);
+    let (lookup_burst, lookup_every_s) = (number(config.limits.lookup_burst), config.limits.lookup_every_s);
+    Policy { lookup_burst, lookup_every_s, ..config.accounts }
 }
 
 /// The admin port, unless it is off.
@@ -148,6 +156,17 @@ pub fn user_token(data: &Path, name: String, ttl_s: Option<u64>) -> Result<(), F
     issue(data, &Request::UserToken { name, ttl_s })
 }
 
+/// `user revoke`: signs a device of a user out, or all of them.
+///
+/// # Errors
+/// As [`user_add`].
+pub fn user_revoke(data: &Path, name: String, device: Option<u32>) -> Result<(), Failure> {
+    let Revoked { handle, user, device } = ask(data, &Request::UserRevoke { name, device })?;
+    let devices = device.map_or_else(|| "all devices".to_owned(), |device| format!("device {device}"));
+    eprintln!("trunkline: {devices} of {handle} (user {user}) signed out");
+    Ok(())
+}
+
 /// `stats`: prints the counters.
 ///
 /// # Errors
@@ -163,8 +182,7 @@ pub fn stats(data: &Path) -> Result<(), Failure> {
 }
 
 fn issue(data: &Path, request: &Request) -> Result<(), Failure> {
-    let token = ask(data, request)?;
-    let Token { handle, user, device, expires_s, token } = token;
+    let Token { handle, user, device, expires_s, token } = ask(data, request)?;
     let until = time::day_and_time(expires_s);
     eprintln!("trunkline: {handle} is user {user}; the token of device {device} lasts until {until}");
     match identity::keep_token(&handle, &token) {
@@ -176,7 +194,10 @@ fn issue(data: &Path, request: &Request) -> Result<(), Failure> {
 }
 
 /// Asks the server that runs with the folder, or does it in the folder where none runs.
-fn ask(data: &Path, request: &Request) -> Result<Token, Failure> {
+///
+/// # Errors
+/// What was refused, or that neither can be had.
+pub fn ask<T: DeserializeOwned>(data: &Path, request: &Request) -> Result<T, Failure> {
     let give_up_at = Instant::now() + FOLDER_HELD_MAX;
     loop {
         let socket = AdminClient::connect(data).map_err(|error| Failure::new("admin_socket", error.to_string()))?;
@@ -187,13 +208,7 @@ fn ask(data: &Path, request: &Request) -> Result<Token, Failure> {
         match Offline::open(data, keys.clone()) {
             Ok(offline) => {
                 eprintln!("trunkline: no server runs with {}, opening the folder", data.display());
-                let accounts = Accounts { shards: &offline, keys: &keys, now_s: now_s() };
-                let issued = match request {
-                    Request::UserAdd { name, ttl_s } => accounts.add(name, *ttl_s),
-                    Request::UserToken { name, ttl_s } => accounts.token(name, *ttl_s),
-                    Request::Counters | Request::Status => unreachable!("a folder counts nothing"),
-                };
-                return issued.map(Token::from).map_err(|error| failure(error.into()));
+                return answer_at_rest(&offline, &keys, request).map_err(failure);
             }
             Err(OpenError::Locked { .. }) if Instant::now() < give_up_at => thread::sleep(FOLDER_AGAIN),
             Err(OpenError::Locked { path }) => {
@@ -213,7 +228,8 @@ fn failure(refusal: Refusal) -> Failure {
     Failure::new(refusal.error, refusal.message)
 }
 
-fn print_line(text: &str) {
+/// Prints a line for whoever asked.
+pub fn print_line(text: &str) {
     let mut out = std::io::stdout().lock();
     // Whoever asked may not listen any more; it is done all the same.
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());

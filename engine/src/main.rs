@@ -3,6 +3,7 @@
 
 mod identity;
 mod offline;
+mod operator;
 mod top;
 mod watched;
 
@@ -34,9 +35,12 @@ enum Command {
     Serve(ServeArgs),
     /// Print every setting with its value, as TOML for --config; takes what serve takes.
     Config(ServeArgs),
-    /// Make users, and tokens for their devices.
+    /// Make users and tokens for their devices, look at users, and keep them out.
     #[command(subcommand)]
     User(UserCommand),
+    /// Look at conversations.
+    #[command(subcommand)]
+    Conversation(operator::ConversationCommand),
     /// Print the counters of the running server as JSON.
     Stats(DataArgs),
     /// Show what each shard of the running server does, every second.
@@ -91,6 +95,16 @@ enum UserCommand {
     Add(UserArgs),
     /// Make another device of a user, and print its token.
     Token(UserArgs),
+    /// Sign a device of a user out, or all of them.
+    Revoke(RevokeArgs),
+    /// Print all users.
+    List(operator::UserListArgs),
+    /// Print a user with its devices.
+    Show(operator::UserNamedArgs),
+    /// Keep a user out: it cannot sign in or renew its tokens.
+    Suspend(operator::UserNamedArgs),
+    /// Let a user in again.
+    Unsuspend(operator::UserNamedArgs),
 }
 
 #[derive(Debug, Args)]
@@ -100,6 +114,16 @@ struct UserArgs {
     /// How long the token lasts: 1s to 10 years [default: 30d]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     ttl: Option<Duration>,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+#[derive(Debug, Args)]
+struct RevokeArgs {
+    /// The handle
+    name: String,
+    /// Which device [default: all]
+    device: Option<u32>,
     #[command(flatten)]
     data: DataArgs,
 }
@@ -151,6 +175,14 @@ fn main() -> ExitCode {
         }
         Command::User(UserCommand::Add(args)) => finish(user(args, identity::user_add)),
         Command::User(UserCommand::Token(args)) => finish(user(args, identity::user_token)),
+        Command::User(UserCommand::Revoke(RevokeArgs { name, device, data })) => {
+            finish(data.folder().and_then(|data| identity::user_revoke(&data, name, device)))
+        }
+        Command::User(UserCommand::List(args)) => finish(operator::users(args)),
+        Command::User(UserCommand::Show(args)) => finish(operator::show_user(args)),
+        Command::User(UserCommand::Suspend(args)) => finish(operator::suspend_user(args)),
+        Command::User(UserCommand::Unsuspend(args)) => finish(operator::unsuspend_user(args)),
+        Command::Conversation(command) => finish(operator::conversation(command)),
         Command::Stats(data) => finish(data.folder().and_then(|data| identity::stats(&data))),
         Command::Top(TopArgs { once, data }) => finish(data.folder().and_then(|data| top::run(&data, once))),
         Command::Client(command) => trunkline_cli::run(command),

@@ -57,6 +57,7 @@ impl<L: Log, I: Index> Offline<L, I> {
             room: LaneRoom { pushes: 0, answers: 0 },
             seed,
             incarnation: log.incarnation(),
+            revocations: Arc::from([]),
             doorstep: Doorstep::default(),
             now: clock::now(),
         });

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -11,8 +12,9 @@ use crossbeam::channel;
 use trunkline_edge::transport::{Certificate, CertificateError};
 use trunkline_shards::contract::{Core, ShardId};
 use trunkline_shards::limits::Limits;
+use trunkline_shards::store::{Load, Loaded, Revocation, StoreFault};
 use trunkline_storage::embedded::{self, OpenError};
-use trunkline_storage::{Log, MemoryStore};
+use trunkline_storage::{Index, Log, MemoryStore};
 
 use crate::config::{Config, StoreKind};
 use crate::control::{Control, control};
@@ -27,6 +29,9 @@ use crate::ring::{Feature, Features, Ring, RingFault, RingOptions};
 use crate::store::{self, StorePort, StoreWatch};
 use crate::thread;
 use crate::wake::Doorbell;
+
+/// Revocations that are read at a time.
+const REVOCATIONS_PAGE: u32 = 10_000;
 
 /// What a core is made from.
 #[derive(Clone, Debug)]
@@ -43,6 +48,8 @@ pub struct ShardSetup {
     pub room: LaneRoom,
     /// The store's incarnation: no conversation goes on with an epoch below it.
     pub incarnation: u64,
+    /// What was revoked before, of whatever users.
+    pub revocations: Arc<[Revocation]>,
     /// Whether connections that ask for something else can be handed over.
     pub hands_over: bool,
     /// Whether connections are encrypted.
@@ -62,6 +69,8 @@ pub enum StartError {
     Store(OpenError),
     /// There is no certificate where there should be one.
     Certificate(CertificateError),
+    /// Which devices are signed out cannot be read, so that nobody may be let in.
+    Revocations(PathBuf),
 }
 
 impl fmt::Display for StartError {
@@ -71,6 +80,12 @@ impl fmt::Display for StartError {
             StartError::Ring(error) => error.fmt(formatter),
             StartError::Store(error) => error.fmt(formatter),
             StartError::Certificate(error) => error.fmt(formatter),
+            StartError::Revocations(data) => write!(
+                formatter,
+                "which devices are signed out cannot be read from {} (see above), so nobody can be let in; check the disk \
+                 (dmesg, smartctl), or restore the folder from a backup",
+                data.display()
+            ),
         }
     }
 }
@@ -131,7 +146,8 @@ impl Server {
         let doorbells = doorbells(config.shards)?;
         let watch = StoreWatch::default();
         // Before shards are pinned: threads of a store inherit what their maker may run on.
-        let (store_ports, store, incarnation) = open_store(config, &doorbells, &watch).map_err(StartError::Store)?;
+        let OpenedStore { ports: store_ports, threads: store, incarnation, revocations } =
+            open_store(config, &doorbells, &watch)?;
         let (control, control_ports) = control(&doorbells);
         let (returns, return_ports) = returns::returns(&doorbells);
         let returns = Arc::new(returns);
@@ -178,6 +194,7 @@ impl Server {
                 limits,
                 room,
                 incarnation,
+                revocations: Arc::clone(&revocations),
                 hands_over: false,
                 secure: certificate.is_some(),
                 seed: random_seed(),
@@ -298,21 +315,55 @@ fn doorbells(shards: u16) -> Result<Arc<[Arc<Doorbell>]>, StartError> {
     doorbells.map_err(|error| StartError::Ring(RingFault::system("a shard gets no eventfd", &error)))
 }
 
-type OpenedStore = (Vec<StorePort>, Vec<JoinHandle<()>>, u64);
+/// A store that is open, and its threads.
+struct OpenedStore {
+    ports: Vec<StorePort>,
+    threads: Vec<JoinHandle<()>>,
+    incarnation: u64,
+    revocations: Arc<[Revocation]>,
+}
 
-fn open_store(config: &Config, doorbells: &Arc<[Arc<Doorbell>]>, watch: &StoreWatch) -> Result<OpenedStore, OpenError> {
+fn open_store(
+    config: &Config,
+    doorbells: &Arc<[Arc<Doorbell>]>,
+    watch: &StoreWatch,
+) -> Result<OpenedStore, StartError> {
     match config.store {
         StoreKind::Embedded => {
-            let (log, index) = embedded::open(&config.data, config.store_options.clone())?;
-            let incarnation = log.incarnation();
-            let (ports, threads) = store::start(log, index, doorbells, &config.limits, watch);
-            Ok((ports, threads, incarnation))
+            let (log, index) = embedded::open(&config.data, config.store_options.clone()).map_err(StartError::Store)?;
+            start_store(log, index, config, doorbells, watch)
         }
         StoreKind::Memory => {
             let log = MemoryStore::new();
-            let incarnation = log.incarnation();
-            let (ports, threads) = store::start(log.clone(), Arc::new(log), doorbells, &config.limits, watch);
-            Ok((ports, threads, incarnation))
+            start_store(log.clone(), Arc::new(log), config, doorbells, watch)
+        }
+    }
+}
+
+fn start_store(
+    log: impl Log + 'static,
+    index: Arc<impl Index + 'static>,
+    config: &Config,
+    doorbells: &Arc<[Arc<Doorbell>]>,
+    watch: &StoreWatch,
+) -> Result<OpenedStore, StartError> {
+    let incarnation = log.incarnation();
+    let revocations = read_revocations(&*index).map_err(|_| StartError::Revocations(config.data.clone()))?;
+    let (ports, threads) = store::start(log, index, doorbells, &config.limits, watch);
+    Ok(OpenedStore { ports, threads, incarnation, revocations })
+}
+
+/// All revocations there are.
+fn read_revocations(index: &impl Index) -> Result<Arc<[Revocation]>, StoreFault> {
+    let mut all = Vec::new();
+    loop {
+        let load = Load::Revocations { after: all.last().copied(), revocations_max: REVOCATIONS_PAGE };
+        let Loaded::Revocations(page, more) = index.load(&load)? else {
+            unreachable!("the store answers what it was asked")
+        };
+        all.extend(page);
+        if !more {
+            return Ok(all.into());
         }
     }
 }

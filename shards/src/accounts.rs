@@ -7,19 +7,22 @@ use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 use trunkline_wire::ids::DeviceId;
 
+use crate::contacts::Contacts;
 use crate::contract::{AdminAnswer, AdminRequest, Effect, Ticket};
 use crate::desk::{AccountStep, Purpose};
+use crate::directory;
 use crate::store::{ACCOUNT_BYTES_MAX, Load, Loaded, Put, PutOutcome, StoreFault, StoreResult, UserKey, UserRow};
 use crate::turn::Turn;
 
 /// Accounts that are being changed; one change at a time.
 pub(crate) struct Accounts {
     changing: HashSet<UserKey, FixedState>,
+    pub contacts: Contacts,
 }
 
 impl Accounts {
     pub fn new() -> Accounts {
-        Accounts { changing: HashSet::with_hasher(FixedState::with_seed(0)) }
+        Accounts { changing: HashSet::with_hasher(FixedState::with_seed(0)), contacts: Contacts::new() }
     }
 
     /// An administrator asks; counters are answered by the shard itself.
@@ -52,7 +55,11 @@ impl Accounts {
                 let key = UserKey { tenant, user };
                 self.read_to_change(turn, ticket, key, AccountStep::ReadUser(key));
             }
-            AdminRequest::Counters => unreachable!("answered by the shard itself"),
+            AdminRequest::Contacts(request) => self.contacts.request(turn, ticket, request),
+            AdminRequest::Directory(request) => directory::request(turn, ticket, request),
+            AdminRequest::Counters | AdminRequest::Revoke(_) | AdminRequest::IsRevoked { .. } => {
+                unreachable!("answered by the shard itself, or by the home of the user")
+            }
         }
     }
 
@@ -168,6 +175,7 @@ pub(crate) fn answer(turn: &mut Turn<'_>, ticket: Ticket, answer: AdminAnswer) {
 #[cfg(test)]
 mod tests {
     use alloc::collections::{BTreeMap, VecDeque};
+    use alloc::sync::Arc;
     use alloc::vec;
     use alloc::vec::Vec;
 
@@ -202,6 +210,7 @@ mod tests {
                 room,
                 seed: [0; 32],
                 incarnation: 1,
+                revocations: Arc::from([]),
                 doorstep: Doorstep::default(),
                 now,
             });

@@ -12,9 +12,11 @@ use alloc::vec::Vec;
 
 use trunkline_wire::ids::{DeviceId, TenantId, UserId};
 
+use crate::contacts::{ContactsAnswer, ContactsRequest};
 use crate::counters::Counters;
+use crate::directory::{DirectoryAnswer, DirectoryRequest};
 use crate::entry::Entry;
-use crate::store::{Append, Load, Put, StoreResult, UserRow};
+use crate::store::{Append, Load, Put, Revocation, StoreResult, UserKey, UserRow};
 
 /// Number of a shard in its process, from 0.
 pub type ShardId = u16;
@@ -298,6 +300,21 @@ pub enum AdminRequest {
         /// The user.
         user: UserId,
     },
+    /// Makes tokens worthless, and ends the sessions that began with them.
+    Revoke(Revocation),
+    /// Whether a token is worth nothing, though it is signed and has not ended.
+    IsRevoked {
+        /// Whose it is.
+        key: UserKey,
+        /// Of which device.
+        device: DeviceId,
+        /// When it was issued, in seconds since 1970.
+        issued_s: u64,
+    },
+    /// What users are to each other.
+    Contacts(ContactsRequest),
+    /// What there is; any shard answers.
+    Directory(DirectoryRequest),
     /// This shard's counters.
     Counters,
 }
@@ -319,8 +336,16 @@ pub enum AdminAnswer {
     AccountWritten(DeviceId),
     /// Somebody else changed the account meanwhile; nothing was written.
     AccountChanged,
+    /// The tokens are worth nothing any more, also after a crash; their sessions are ending.
+    Revoked,
+    /// Whether it is.
+    IsRevoked(bool),
     /// No such user.
     UnknownUser,
+    /// What users are to each other.
+    Contacts(ContactsAnswer),
+    /// What there is.
+    Directory(DirectoryAnswer),
     /// The counters.
     Counters(Box<Counters>),
     /// No room now: ask again.

@@ -3,6 +3,7 @@
 //! Acks, conflicts and `high` speak of durable rows only, windows and watermarks too. One append is under way at a time.
 
 pub(crate) mod announcing;
+mod blocks;
 mod crowd;
 mod devices;
 mod handing;
@@ -37,6 +38,7 @@ use residence::Residence;
 use roster::Roster;
 use watermarks::Watermarks;
 
+pub(crate) use blocks::Blocks;
 pub(crate) use judge::{JudgedSend, SuspendedSend, Verdict};
 pub(crate) use residence::KEPT_NS;
 
@@ -116,6 +118,7 @@ pub(crate) struct Conversation {
     pub announcing: Announcing,
     pub watermarks: Watermarks,
     pub crowd: Crowd,
+    pub blocks: Blocks,
     pub residence: Residence,
 }
 
@@ -142,6 +145,7 @@ impl Conversation {
             announcing: Announcing::new(false),
             watermarks: Watermarks::default(),
             crowd: Crowd::default(),
+            blocks: Blocks::default(),
             residence: Residence::default(),
         }
     }
@@ -157,6 +161,7 @@ impl Conversation {
         conversation.devices = Devices::from_list(&image.devices);
         conversation.announcing = Announcing::new(image.mark.is_some());
         conversation.watermarks = Watermarks::from_list(image.receipts);
+        conversation.blocks.take_all(image.blocks);
         if conversation.is_group() {
             conversation.roster = Roster::group(image.members);
         }

@@ -3,6 +3,9 @@
 mod announce;
 mod answers;
 #[cfg(test)]
+mod blocked;
+mod blocking;
+#[cfg(test)]
 mod bounds;
 #[cfg(test)]
 mod churn;
@@ -64,8 +67,8 @@ pub(crate) struct Conversations {
     appends: VecDeque<ConversationKey>,
     /// Conversations whose mark may go, when the store takes writes.
     settles: VecDeque<ConversationKey>,
-    /// Watermarks of conversations that could not be taken up yet.
-    late_receipts: VecDeque<(ConversationKey, DeviceReceipt)>,
+    /// Watermarks of conversations that could not be taken up yet, each with the time from which it is tried again.
+    late_receipts: VecDeque<(u64, ConversationKey, DeviceReceipt)>,
     /// Conversations whose watermarks are due, when the store takes writes.
     flushes: VecDeque<ConversationKey>,
     /// Deletes of marks and writes of watermarks that the store has not answered.
@@ -322,7 +325,8 @@ impl Conversations {
 
     /// When [`Conversations::work`] has something to do, in monotonic nanoseconds.
     pub fn next_deadline(&self) -> Option<u64> {
-        [self.timetable.next_deadline(), self.replay.next_deadline()].into_iter().flatten().min()
+        let waiting = [self.timetable.next_deadline(), self.replay.next_deadline(), self.late_receipts_deadline()];
+        waiting.into_iter().flatten().min()
     }
 
     /// Whether a write waits to be done, or to be done again.

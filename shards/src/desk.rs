@@ -4,13 +4,14 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::contacts::ContactStep;
 use crate::contract::{Effect, Effects, Ticket};
 use crate::conversation::SuspendedSend;
 use crate::entry::HomeRequest;
 use crate::limits::Limits;
 use crate::router::Reply;
 use crate::slab::Slab;
-use crate::store::{Append, ConversationKey, Load, Put, UserKey};
+use crate::store::{Append, ConversationKey, Load, Put, Revocation, UserKey};
 use crate::users::SyncAsked;
 
 /// What an answer of the store is for.
@@ -50,8 +51,16 @@ pub(crate) enum Purpose {
     List(u32),
     /// A device's position.
     Position(Reply, u32),
+    /// An administrator revokes tokens.
+    Revocation(Ticket, Revocation),
     /// An administrator's request.
     Account(Ticket, AccountStep),
+    /// The same, about contacts.
+    Contact(Ticket, ContactStep),
+    /// The same, about what there is.
+    Directory(Ticket),
+    /// What is blocked of a 1:1 that is not stored yet.
+    Blocks(ConversationKey),
 }
 
 /// A page of history that was asked of the store.
@@ -140,6 +149,8 @@ impl Desk {
             | Purpose::Ceiling(..)
             | Purpose::List(_)
             | Purpose::Position(..)
+            | Purpose::Revocation(..)
+            | Purpose::Contact(_, ContactStep::Write { .. })
             | Purpose::Account(
                 _,
                 AccountStep::WriteUser { .. }

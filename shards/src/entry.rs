@@ -192,6 +192,8 @@ pub enum HomeRequest {
     StartSession {
         /// Whose.
         caller: Caller,
+        /// When its token was issued, in seconds since 1970.
+        issued_s: u64,
     },
     /// Home of a user: does the user exist?
     CheckUser {

@@ -212,7 +212,7 @@ impl Front {
         }
         let home = turn.shared.router.home_of_user(UserKey { tenant: caller.tenant, user: caller.user });
         let pending = Pending { connection: id, request, step: Step::Hello(caller) };
-        self.ask(turn, home, pending, HomeRequest::StartSession { caller });
+        self.ask(turn, home, pending, HomeRequest::StartSession { caller, issued_s: claims.issued_s });
     }
 
     fn welcome(&mut self, turn: &mut Turn<'_>, id: ConnectionId, request: u32, caller: &Caller, number: u64) {

@@ -1,6 +1,7 @@
 //! The product's core: one shard, all its roles behind one `apply`.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
@@ -9,15 +10,17 @@ use trunkline_wire::token::TokenKeys;
 
 use crate::accounts::Accounts;
 use crate::cache::Cache;
+use crate::contacts::ContactsRequest;
 use crate::contract::{AdminAnswer, AdminRequest, Bytes, Core, Effect, Effects, Event, Now, ShardId, Ticket};
 use crate::conversations::{self, Conversations};
 use crate::counters::Counters;
 use crate::desk::{Desk, Purpose};
+use crate::directory;
 use crate::entry::Entry;
 use crate::front::{Doorstep, Front};
 use crate::limits::Limits;
 use crate::router::{LaneRoom, Reply, Router};
-use crate::store::{Loaded, StoreFault, StoreResult};
+use crate::store::{Loaded, Revocation, StoreFault, StoreResult};
 use crate::turn::{Shared, Turn};
 use crate::users::{self, Users};
 
@@ -38,6 +41,8 @@ pub struct ShardConfig {
     pub seed: [u8; 32],
     /// The store's incarnation: the lowest epoch of new messages.
     pub incarnation: u64,
+    /// What was revoked before, of whatever users.
+    pub revocations: Arc<[Revocation]>,
     /// Of its connections.
     pub doorstep: Doorstep,
     /// The time now.
@@ -67,15 +72,19 @@ pub struct Shard {
 impl Shard {
     /// A shard without connections; it takes up users and conversations when they are asked for.
     pub fn new(config: ShardConfig) -> Shard {
+        let router = Router::new(config.shard, config.shards, config.room);
+        let mut users = Users::new(config.shards);
+        let own = |revocation: &&Revocation| router.home_of_user(revocation.key) == config.shard;
+        users.take_revocations(config.revocations.iter().filter(own).copied(), config.now.wall_ms / 1_000);
         Shard {
             front: Front::new(config.keys, config.shards, config.doorstep, config.now.mono_ns),
-            users: Users::new(config.shards),
+            users,
             conversations: Conversations::new(config.shards),
             accounts: Accounts::new(),
             drain: Drain::No,
             shared: Shared {
                 limits: config.limits,
-                router: Router::new(config.shard, config.shards, config.room),
+                router,
                 desk: Desk::default(),
                 encoder: Encoder::new(),
                 counters: Counters::default(),
@@ -140,7 +149,11 @@ impl Shard {
             (Purpose::Append(key), StoreResult::Appended(done)) => {
                 conversations.appended(&mut turn, key, done.map(drop));
             }
+            (Purpose::Revocation(ticket, revocation), StoreResult::Put(done)) => {
+                users.revocation_stored(&mut turn, ticket, revocation, done);
+            }
             (Purpose::Account(ticket, step), result) => accounts.stored(&mut turn, ticket, step, result),
+            (Purpose::Contact(ticket, step), result) => accounts.contacts.stored(&mut turn, ticket, step, result),
             (Purpose::Checkpoint, _) => {}
             (Purpose::Unmark(key), StoreResult::Put(done)) => conversations.unmarked(&mut turn, key, done.map(drop)),
             (Purpose::Receipts(key), StoreResult::Put(done)) => {
@@ -214,6 +227,8 @@ fn take_loaded(
         Purpose::Sync(asked) => users.sync_loaded(turn, *asked, loaded),
         Purpose::StoredPosition(reply, request) => users.stored_position(turn, reply, *request, loaded),
         Purpose::User(key) => users.loaded(turn, key, loaded),
+        Purpose::Directory(ticket) => directory::loaded(turn, ticket, loaded),
+        Purpose::Blocks(key) => conversations.blocks_loaded(turn, key, loaded),
         Purpose::Append(_)
         | Purpose::Checkpoint
         | Purpose::Unmark(_)
@@ -221,6 +236,8 @@ fn take_loaded(
         | Purpose::Ceiling(..)
         | Purpose::List(_)
         | Purpose::Position(..)
+        | Purpose::Revocation(..)
+        | Purpose::Contact(..)
         | Purpose::Account(..) => unreachable!("these are not answered by a read"),
     }
 }
@@ -246,6 +263,16 @@ impl Core for Shard {
             Event::Admin { ticket, request: AdminRequest::Counters } => {
                 let counters = Box::new(self.counters());
                 effects.push(Effect::Answer { ticket, answer: AdminAnswer::Counters(counters) });
+            }
+            Event::Admin { ticket, request: AdminRequest::Revoke(revocation) } => {
+                users.revoke(&mut turn, ticket, revocation);
+            }
+            Event::Admin { ticket, request: AdminRequest::IsRevoked { key, device, issued_s } } => {
+                let answer = AdminAnswer::IsRevoked(users.is_revoked(key, device, issued_s));
+                effects.push(Effect::Answer { ticket, answer });
+            }
+            Event::Admin { ticket, request: AdminRequest::Contacts(ContactsRequest::Tell { key, block }) } => {
+                conversations.tell_block(&mut turn, ticket, key, block);
             }
             Event::Admin { ticket, request } => accounts.request(&mut turn, ticket, request),
             Event::Drain => self.begin_drain(now, effects),

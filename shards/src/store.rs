@@ -7,6 +7,10 @@
 //! names several users or conversations may be half done when its answer is not `Ok`: a core that needs an order waits.
 
 mod account;
+mod contact;
+mod device;
+mod list;
+mod meta;
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -16,6 +20,12 @@ use alloc::vec::Vec;
 use trunkline_wire::ids::{ConversationId, DeviceId, Lsn, MessageId, TenantId, UserId};
 
 pub use account::{ACCOUNT_BYTES_MAX, UserRow};
+pub use contact::{
+    ASKED_MAX, Block, CONTACTS_MAX, ContactCounts, ContactEntry, ContactRow, ContactState, ConversationEntry,
+};
+pub use device::{DeviceHigh, DeviceReceipt, Revocation};
+pub use list::{About, ListChange, ListRow};
+pub use meta::ConversationMeta;
 
 /// A conversation of a tenant.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -68,27 +78,6 @@ pub struct Row {
     pub body: Arc<[u8]>,
 }
 
-/// What a conversation is.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ConversationMeta {
-    /// A [`trunkline_wire::message::ConversationKind`] by number.
-    pub kind: u8,
-    /// Milliseconds since 1970.
-    pub created_ms: u64,
-    /// Of a 1:1, ascending: two, or one who talks to itself. Of a group none: its members are what its log says.
-    pub peers: Vec<UserId>,
-    /// Of a group.
-    pub title: String,
-}
-
-impl ConversationMeta {
-    /// The other end of a 1:1, oneself included; 0: there is none.
-    pub fn peer_of(&self, user: UserId) -> UserId {
-        let other = self.peers.iter().copied().find(|&peer| peer != user);
-        other.or(self.peers.first().copied()).unwrap_or(UserId(0))
-    }
-}
-
 /// Rows with consecutive seqs for one conversation.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Append {
@@ -103,19 +92,6 @@ pub struct Append {
     pub rows: Vec<Row>,
 }
 
-/// How far one device has come in a conversation.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct DeviceHigh {
-    /// The user.
-    pub user: UserId,
-    /// The user's device.
-    pub device: DeviceId,
-    /// Highest `client_seq` in the log.
-    pub high: u64,
-    /// The message that has it.
-    pub message_id: MessageId,
-}
-
 /// A user's place among the members of a conversation. The user sees the messages of `joined_seq..=left_seq`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Member {
@@ -127,69 +103,6 @@ pub struct Member {
     pub joined_seq: u64,
     /// The seq that ended that; [`u64::MAX`]: none has.
     pub left_seq: u64,
-}
-
-/// How far a device is in a conversation; never goes down.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct DeviceReceipt {
-    /// Whose.
-    pub user: UserId,
-    /// The user's device.
-    pub device: DeviceId,
-    /// The device has everything up to here.
-    pub delivered_seq: u64,
-    /// The user has read everything up to here, on this device.
-    pub read_seq: u64,
-}
-
-/// What a list says of a conversation beside numbers.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct About {
-    /// A [`trunkline_wire::message::ConversationKind`] by number.
-    pub kind: u8,
-    /// The other end of a 1:1, else 0.
-    pub peer: UserId,
-    /// Of a group.
-    pub title: String,
-}
-
-/// A conversation in a user's list.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ListRow {
-    /// Which.
-    pub conversation: ConversationId,
-    /// Number of its latest change in this list.
-    pub user_seq: u64,
-    /// Its newest seq that this user may see.
-    pub last_seq: u64,
-    /// What the user has read.
-    pub read_seq: u64,
-    /// The user sees the messages of `joined_seq..=left_seq`.
-    pub joined_seq: u64,
-    /// [`u64::MAX`]: a member.
-    pub left_seq: u64,
-    /// What it is.
-    pub about: About,
-}
-
-/// A change of a user's list. The store takes the higher `user_seq`, `last_seq` and `read_seq`, and the window that joined
-/// later or, of the same join, left; a row that is not there begins with `joined_seq` 1, not left.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ListChange {
-    /// Whose list.
-    pub key: UserKey,
-    /// Which conversation.
-    pub conversation: ConversationId,
-    /// The change's number.
-    pub user_seq: u64,
-    /// Its newest seq, as announced; 0: nothing new.
-    pub last_seq: u64,
-    /// What was read; 0: nothing new.
-    pub read_seq: u64,
-    /// (joined_seq, left_seq), if these changed.
-    pub window: Option<(u64, u64)>,
-    /// What it is.
-    pub about: About,
 }
 
 /// A write to the index.
@@ -210,6 +123,15 @@ pub enum Put {
         folded: String,
         /// Who wants it.
         user: UserId,
+    },
+    /// What a user is to another, from its side.
+    Contact {
+        /// Whose side.
+        key: UserKey,
+        /// The other one.
+        peer: UserId,
+        /// None: nothing any more.
+        row: Option<ContactRow>,
     },
     /// Remembers who is and was a member and how far every device is, as of a durable seq; outlives retention of the rows.
     Checkpoint {
@@ -254,6 +176,13 @@ pub enum Put {
         device: DeviceId,
         /// The position.
         position: u64,
+    },
+    /// Remembers a revocation, and forgets some of those that have had their time.
+    Revoke {
+        /// What to remember.
+        revocation: Revocation,
+        /// The time now, in seconds since 1970.
+        now_s: u64,
     },
 }
 
@@ -306,6 +235,49 @@ pub enum Load {
         /// The handle as it is unique.
         folded: String,
     },
+    /// What a user is to another, from its side, and how many it has something to do with.
+    Contact {
+        /// Whose side.
+        key: UserKey,
+        /// The other one.
+        peer: UserId,
+    },
+    /// Those whom a user has something to do with, in order of user.
+    Contacts {
+        /// Whose.
+        key: UserKey,
+        /// Begin behind this one.
+        after: UserId,
+        /// Most of them.
+        rows_max: u32,
+    },
+    /// What of a 1:1 that is not stored is blocked.
+    Blocks {
+        /// The tenant.
+        tenant: TenantId,
+        /// Its peers.
+        peers: [UserId; 2],
+    },
+    /// Handles, as they are unique, that begin so, and whose they are; in order of their bytes.
+    Handles {
+        /// The tenant.
+        tenant: TenantId,
+        /// How they begin.
+        prefix: String,
+        /// Begin behind this one.
+        after: String,
+        /// Most of them.
+        rows_max: u32,
+    },
+    /// All conversations, in order of id.
+    Conversations {
+        /// The tenant.
+        tenant: TenantId,
+        /// Begin behind this one.
+        after: Option<ConversationId>,
+        /// Most of them.
+        rows_max: u32,
+    },
     /// Which of these are no users.
     MissingUsers {
         /// The tenant.
@@ -354,6 +326,13 @@ pub enum Load {
         /// Most of them.
         marks_max: u32,
     },
+    /// Revocations in order of their ends, from behind `after`.
+    Revocations {
+        /// Begin behind this one.
+        after: Option<Revocation>,
+        /// Most of them.
+        revocations_max: u32,
+    },
 }
 
 /// A conversation as its home takes it up.
@@ -371,6 +350,8 @@ pub struct ConversationImage {
     pub members: Vec<Member>,
     /// In order of (user, device).
     pub receipts: Vec<DeviceReceipt>,
+    /// Of a 1:1: who has had the other one blocked, and has or has not now.
+    pub blocks: Vec<Block>,
     /// There is a mark: announced up to this seq.
     pub mark: Option<u64>,
     /// The newest rows in ascending order, at most [`RECENT_ROWS_MAX`] and [`RECENT_COST_BYTES_MAX`], at least one if any.
@@ -404,6 +385,16 @@ pub enum Loaded {
     User(Option<Box<UserRow>>),
     /// [`Load::Handle`].
     Handle(Option<UserId>),
+    /// [`Load::Contact`].
+    Contact(Option<ContactRow>, ContactCounts),
+    /// [`Load::Contacts`], and whether there are more behind them.
+    Contacts(Vec<ContactEntry>, bool),
+    /// [`Load::Blocks`].
+    Blocks(Vec<Block>),
+    /// [`Load::Handles`], and whether there are more behind them.
+    Handles(Vec<(String, UserId)>, bool),
+    /// [`Load::Conversations`], and whether there are more behind them.
+    Conversations(Vec<ConversationEntry>, bool),
     /// [`Load::MissingUsers`].
     MissingUsers(Vec<UserId>),
     /// [`Load::Ceiling`]; 0: none was ever given.
@@ -416,6 +407,8 @@ pub enum Loaded {
     ListRow(Option<Box<ListRow>>),
     /// [`Load::Marks`], and whether there are more behind them.
     Marks(Vec<ConversationKey>, bool),
+    /// [`Load::Revocations`], and whether there are more behind them.
+    Revocations(Vec<Revocation>, bool),
 }
 
 /// What became of a write to the index.

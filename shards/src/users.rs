@@ -13,6 +13,7 @@ mod random;
 #[cfg(test)]
 mod read_changes;
 mod report;
+mod revoking;
 #[cfg(test)]
 mod rig;
 mod row;
@@ -46,6 +47,7 @@ use list::{List, RowChange};
 use lookups::Lookups;
 use numbers::Asking;
 use report::Receipts;
+use revoking::Revoked;
 use sessions::{Backlogs, Session};
 
 pub(crate) use report::position_stored;
@@ -118,6 +120,7 @@ pub(crate) struct Users {
     queues: Queues,
     lookups: Lookups,
     handing_out: HandingOut,
+    revoked: Revoked,
     /// Sessions there are.
     open: u64,
 }
@@ -135,6 +138,7 @@ impl Users {
             },
             lookups: Lookups::default(),
             handing_out: HandingOut::default(),
+            revoked: Revoked::new(),
             open: 0,
         }
     }
@@ -182,7 +186,7 @@ impl Users {
     /// A request to a user's home, or one that any home answers.
     pub fn request(&mut self, turn: &mut Turn<'_>, reply: Reply, request: HomeRequest) {
         match request {
-            HomeRequest::StartSession { caller } => self.start_session(turn, reply, caller),
+            HomeRequest::StartSession { caller, issued_s } => self.start_session(turn, reply, caller, issued_s),
             HomeRequest::CheckUser { key } => self.check_user(turn, reply, key),
             HomeRequest::AdmitLookup { key, handle_hash } => {
                 if self.lookups.admits(turn, key, handle_hash) {

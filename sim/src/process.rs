@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash};
+use std::sync::Arc;
 
 use trunkline_shards::contract::{ConnectionId, Effect};
 use trunkline_shards::counters::Counters;
@@ -77,6 +78,7 @@ impl Process {
             room: options.room,
             seed: dice.bytes(),
             incarnation,
+            revocations: Arc::from([]),
             doorstep: Doorstep::default(),
             now,
         };

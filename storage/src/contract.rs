@@ -35,9 +35,11 @@ fn rows_cost_bytes(put: &Put) -> usize {
         Put::List { changes } => changes.iter().map(|change| 2 * ROW_COST_BYTES + change.about.title.len()).sum(),
         Put::User { .. }
         | Put::ClaimHandle { .. }
+        | Put::Contact { .. }
         | Put::Unmark { .. }
         | Put::Ceiling { .. }
-        | Put::Position { .. } => 0,
+        | Put::Position { .. }
+        | Put::Revoke { .. } => 0,
     }
 }
 

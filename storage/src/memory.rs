@@ -1,11 +1,12 @@
 //! A store in memory: every promise but durability.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use trunkline_shards::store::{
-    ConversationKey, ConversationMeta, DeviceReceipt, ListRow, Load, Loaded, Row, StoreFault, StoreResult, UserKey,
-    UserRow,
+    ContactRow, ConversationKey, ConversationMeta, DeviceReceipt, ListRow, Load, Loaded, Revocation, Row, StoreFault,
+    StoreResult, UserKey, UserRow,
 };
 use trunkline_wire::ids::{ConversationId, DeviceId, TenantId, UserId};
 
@@ -33,8 +34,11 @@ pub(crate) struct Tables {
     list_order: BTreeSet<(UserKey, u64, ConversationId)>,
     ceilings: BTreeMap<UserKey, u64>,
     positions: BTreeMap<(UserKey, DeviceId), u64>,
+    contacts: BTreeMap<(UserKey, UserId), ContactRow>,
     users: BTreeMap<UserKey, UserRow>,
     handles: BTreeMap<(TenantId, String), UserId>,
+    /// Whose they are, with the time of issue.
+    revocations: BTreeMap<(u64, UserKey, Option<DeviceId>), u64>,
 }
 
 impl MemoryStore {
@@ -106,8 +110,20 @@ impl Tables {
             Change::Ceiling(key, ceiling) => {
                 self.ceilings.insert(key, ceiling);
             }
+            Change::Contact(key, peer, Some(row)) => {
+                self.contacts.insert((key, peer), row);
+            }
+            Change::Contact(key, peer, None) => {
+                self.contacts.remove(&(key, peer));
+            }
             Change::Position(key, device, position) => {
                 self.positions.insert((key, device), position);
+            }
+            Change::Revocation(Revocation { until_s, key, device, issued_to_s }) => {
+                self.revocations.insert((until_s, key, device), issued_to_s);
+            }
+            Change::Outlived(Revocation { until_s, key, device, .. }) => {
+                self.revocations.remove(&(until_s, key, device));
             }
         }
     }
@@ -211,5 +227,42 @@ impl Reads for Tables {
 
     fn position(&self, key: UserKey, device: DeviceId) -> Result<Option<u64>, StoreFault> {
         Ok(self.positions.get(&(key, device)).copied())
+    }
+
+    fn revocations(&self, after: Option<Revocation>) -> impl Iterator<Item = Result<Revocation, StoreFault>> {
+        let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded((after.until_s, after.key, after.device)));
+        let range = self.revocations.range((from, Bound::Unbounded));
+        range.map(|(&(until_s, key, device), &issued_to_s)| Ok(Revocation { until_s, key, device, issued_to_s }))
+    }
+
+    fn contact(&self, key: UserKey, peer: UserId) -> Result<Option<ContactRow>, StoreFault> {
+        Ok(self.contacts.get(&(key, peer)).copied())
+    }
+
+    fn contacts_behind(
+        &self,
+        key: UserKey,
+        after: UserId,
+    ) -> impl Iterator<Item = Result<(UserId, ContactRow), StoreFault>> {
+        let first = UserId(after.0.saturating_add(1));
+        self.contacts.range((key, first)..=(key, UserId(u64::MAX))).map(|(&(_, peer), &row)| Ok((peer, row)))
+    }
+
+    fn handles_from(
+        &self,
+        tenant: TenantId,
+        first: &str,
+    ) -> impl Iterator<Item = Result<(String, UserId), StoreFault>> {
+        let found = self.handles.range((tenant, first.to_owned())..);
+        let found = found.take_while(move |((of, _), _)| *of == tenant);
+        found.map(|((_, folded), &user)| Ok((folded.clone(), user)))
+    }
+
+    fn metas_from(
+        &self,
+        first: ConversationKey,
+    ) -> impl Iterator<Item = Result<(ConversationId, ConversationMeta), StoreFault>> {
+        let found = self.metas.range(first..).take_while(move |(key, _)| key.tenant == first.tenant);
+        found.map(|(key, meta)| Ok((key.conversation, meta.clone())))
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use trunkline_shards::store::{
-    Append, ConversationKey, ConversationMeta, DeviceHigh, DeviceReceipt, ListRow, Member, Row, StoreFault,
-    StoreResult, UserKey, UserRow,
+    Append, ContactRow, ConversationKey, ConversationMeta, DeviceHigh, DeviceReceipt, ListRow, Member, Revocation, Row,
+    StoreFault, StoreResult, UserKey, UserRow,
 };
 use trunkline_wire::ids::{ConversationId, DeviceId, Lsn, TenantId, UserId};
 
@@ -28,6 +28,11 @@ pub(crate) enum Change<'a> {
     List(UserKey, ListChanged),
     Ceiling(UserKey, u64),
     Position(UserKey, DeviceId, u64),
+    Revocation(Revocation),
+    /// It is not needed any more.
+    Outlived(Revocation),
+    /// What the second is to the first; none: nothing any more.
+    Contact(UserKey, UserId, Option<ContactRow>),
 }
 
 /// A list's row as it is to be.
@@ -50,6 +55,8 @@ enum Target<'a> {
     List(UserKey, ConversationId),
     Ceiling(UserKey),
     Position(UserKey, DeviceId),
+    Revocation(u64, UserKey, Option<DeviceId>),
+    Contact(UserKey, UserId),
 }
 
 /// What a group comes to.

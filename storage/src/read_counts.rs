@@ -3,8 +3,8 @@
 use std::cell::Cell;
 
 use trunkline_shards::store::{
-    About, Append, ConversationKey, ConversationMeta, DeviceReceipt, ListChange, ListRow, Load, Loaded, Put, Row,
-    StoreFault, StoreResult, UserKey, UserRow,
+    About, Append, ContactRow, ConversationKey, ConversationMeta, DeviceReceipt, ListChange, ListRow, Load, Loaded,
+    Put, Revocation, Row, StoreFault, StoreResult, UserKey, UserRow,
 };
 use trunkline_wire::ids::{ConversationId, DeviceId, Lsn, MessageId, TenantId, UserId};
 
@@ -107,6 +107,26 @@ impl Reads for Counted<'_> {
 
     fn position(&self, key: UserKey, device: DeviceId) -> Read<Option<u64>> {
         self.value(self.tables.position(key, device))
+    }
+
+    fn revocations(&self, after: Option<Revocation>) -> impl Iterator<Item = Read<Revocation>> {
+        self.items(self.tables.revocations(after))
+    }
+
+    fn contact(&self, key: UserKey, peer: UserId) -> Read<Option<ContactRow>> {
+        self.value(self.tables.contact(key, peer))
+    }
+
+    fn contacts_behind(&self, key: UserKey, after: UserId) -> impl Iterator<Item = Read<(UserId, ContactRow)>> {
+        self.items(self.tables.contacts_behind(key, after))
+    }
+
+    fn handles_from(&self, tenant: TenantId, first: &str) -> impl Iterator<Item = Read<(String, UserId)>> {
+        self.items(self.tables.handles_from(tenant, first))
+    }
+
+    fn metas_from(&self, first: ConversationKey) -> impl Iterator<Item = Read<(ConversationId, ConversationMeta)>> {
+        self.items(self.tables.metas_from(first))
     }
 }
 

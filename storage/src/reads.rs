@@ -1,11 +1,13 @@
 //! Loads, put together from ordered reads; every backend brings the reads and shares the rest.
 
+mod people;
+
 use std::collections::BTreeMap;
 
 use trunkline_shards::members::Members;
 use trunkline_shards::store::{
-    ConversationImage, ConversationKey, ConversationMeta, DeviceHigh, DeviceReceipt, ListRow, Load, Loaded, Member,
-    RECENT_COST_BYTES_MAX, RECENT_ROWS_MAX, Row, StoreFault, UserKey, UserRow,
+    ContactRow, ConversationImage, ConversationKey, ConversationMeta, DeviceHigh, DeviceReceipt, ListRow, Load, Loaded,
+    Member, RECENT_COST_BYTES_MAX, RECENT_ROWS_MAX, Revocation, Row, StoreFault, UserKey, UserRow,
 };
 use trunkline_wire::ids::{ConversationId, DeviceId, HashSlot, TenantId, UserId};
 use trunkline_wire::limits::message_cost_bytes;
@@ -84,6 +86,22 @@ pub(crate) trait Reads {
 
     /// A damaged one is logged and 0: the device is told of everything.
     fn position(&self, key: UserKey, device: DeviceId) -> Read<Option<u64>>;
+
+    /// In order, from behind `after`. One whose time is damaged is logged and counts for all tokens; one whose key is, is
+    /// left out.
+    fn revocations(&self, after: Option<Revocation>) -> impl Iterator<Item = Read<Revocation>>;
+
+    /// A damaged one is logged and none: whoever changes it next writes it anew.
+    fn contact(&self, key: UserKey, peer: UserId) -> Read<Option<ContactRow>>;
+
+    /// In order of user. A damaged one is logged and left out.
+    fn contacts_behind(&self, key: UserKey, after: UserId) -> impl Iterator<Item = Read<(UserId, ContactRow)>>;
+
+    /// From this one on (itself included), in order of bytes. A damaged one is logged and left out.
+    fn handles_from(&self, tenant: TenantId, first: &str) -> impl Iterator<Item = Read<(String, UserId)>>;
+
+    /// Of the same tenant from this one on (itself included), in order of id. A damaged one is logged and left out.
+    fn metas_from(&self, first: ConversationKey) -> impl Iterator<Item = Read<(ConversationId, ConversationMeta)>>;
 }
 
 /// Does a load.
@@ -101,6 +119,20 @@ pub(crate) fn load(reads: &impl Reads, load: &Load) -> Read<Loaded> {
         }
         Load::User { key } => Loaded::User(reads.user(*key)?.map(Box::new)),
         Load::Handle { tenant, folded } => Loaded::Handle(reads.handle(*tenant, folded)?),
+        &Load::Contact { key, peer } => Loaded::Contact(reads.contact(key, peer)?, people::counts(reads, key)?),
+        &Load::Contacts { key, after, rows_max } => {
+            let (entries, more) = people::contacts(reads, key, after, rows_max as usize)?;
+            Loaded::Contacts(entries, more)
+        }
+        &Load::Blocks { tenant, peers } => Loaded::Blocks(people::blocks(reads, tenant, &peers)?),
+        Load::Handles { tenant, prefix, after, rows_max } => {
+            let (handles, more) = people::handles(reads, *tenant, prefix, after, *rows_max as usize)?;
+            Loaded::Handles(handles, more)
+        }
+        &Load::Conversations { tenant, after, rows_max } => {
+            let (entries, more) = people::conversations(reads, tenant, after, rows_max as usize)?;
+            Loaded::Conversations(entries, more)
+        }
         Load::MissingUsers { tenant, users } => Loaded::MissingUsers(missing(reads, *tenant, users)?),
         &Load::Ceiling { key } => Loaded::Ceiling(reads.ceiling(key)?),
         &Load::Position { key, device } => Loaded::Position(reads.position(key, device)?),
@@ -112,6 +144,10 @@ pub(crate) fn load(reads: &impl Reads, load: &Load) -> Read<Loaded> {
         &Load::Marks { from_slot, to_slot, after, marks_max } => {
             let (marks, more) = first_of(reads.marks(from_slot, to_slot, after), marks_max as usize)?;
             Loaded::Marks(marks, more)
+        }
+        &Load::Revocations { after, revocations_max } => {
+            let (revocations, more) = first_of(reads.revocations(after), revocations_max as usize)?;
+            Loaded::Revocations(revocations, more)
         }
     })
 }
@@ -191,6 +227,7 @@ fn conversation(reads: &impl Reads, key: ConversationKey) -> Read<Option<Convers
         }
     }
     Ok(Some(ConversationImage {
+        blocks: people::blocks(reads, key.tenant, &meta.peers)?,
         meta,
         last_seq: tail.last_seq,
         devices: tail.devices.into_values().collect(),

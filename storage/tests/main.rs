@@ -8,6 +8,8 @@ mod folder;
 mod index_cases;
 #[path = "contract_suite/list_cases.rs"]
 mod list_cases;
+#[path = "contract_suite/people_cases.rs"]
+mod people_cases;
 #[path = "contract_suite/rows.rs"]
 mod rows;
 #[path = "rig/tmpfs.rs"]

@@ -2,6 +2,7 @@
 
 mod a_connection_asks_first_and_chats_then;
 mod a_corpus_is_history;
+mod a_device_that_is_signed_out_is_out;
 mod a_new_device_begins_with_what_comes;
 mod a_second_server_is_refused;
 mod a_session_outlives_its_tokens;
@@ -26,6 +27,8 @@ mod misspelled_settings_are_refused;
 mod nothing_is_lost_or_doubled;
 mod one_port_answers_http_too;
 mod only_admins_change_a_group;
+mod operators_look_and_keep_users_out;
+mod people_find_and_keep_each_other;
 mod printed_settings_fed_back_are_the_same;
 mod reading_on_one_device_counts_on_the_others;
 mod readme_session_runs_as_printed;
@@ -37,6 +40,7 @@ mod strangers_learn_nothing_of_groups;
 mod ticks_reach_the_sender_and_never_go_down;
 mod top_prints_one_frame;
 mod typing_is_told_and_never_written;
+mod who_is_blocked_writes_nothing_new;
 mod whoever_signs_up_chats;
 mod whoever_was_away_syncs_what_changed;
 

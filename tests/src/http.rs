@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::server::{PATIENCE, Server};
 
@@ -60,7 +60,30 @@ pub fn get(port: SocketAddr, path: &str) -> Response {
     Response::parse(&answer)
 }
 
+/// Asks for a path with a body of JSON (null: none), as whoever has a token.
+///
+/// # Panics
+/// The answer is no HTTP.
+#[track_caller]
+pub fn ask(port: SocketAddr, method: &str, path: &str, token: Option<&str>, body: &Value) -> Response {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let token = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
+    let head = "Host: x\r\nContent-Type: application/json\r\nConnection: close\r\n";
+    let length = body.len();
+    let request = format!("{method} {path} HTTP/1.1\r\n{head}{token}Content-Length: {length}\r\n\r\n{body}");
+    Response::parse(&exchange(port, request.as_bytes()))
+}
+
 impl Response {
+    /// The body, as JSON.
+    ///
+    /// # Panics
+    /// It is none.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("no JSON ({error}): {}", self.body))
+    }
+
     /// An answer whose connection was closed behind it.
     ///
     /// # Panics

@@ -151,7 +151,7 @@ violations! {
     SessionReplaced, "session_replaced", SESSION_REPLACED, 400;
     /// The token expired while the connection was open.
     TokenExpired, "token_expired", TOKEN_EXPIRED, 400;
-    /// The token is malformed, or signed with another deployment's key.
+    /// The token is malformed, or signed with another deployment's key; or its device was signed out.
     TokenInvalid, "token_invalid", TOKEN_INVALID, 400;
 }
 

@@ -8,6 +8,7 @@ mod meaning;
 mod streams;
 
 mod hostile_envelopes_never_panic;
+mod mutated_tokens_are_refused;
 mod pages_and_lists_fit_their_limits;
 mod vectors_frames;
 mod vectors_ids;

@@ -43,6 +43,15 @@ struct Devices {
     devices: Vec<Device>,
 }
 
+/// How something is changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Method {
+    Post,
+    Put,
+    Patch,
+    Delete,
+}
+
 #[derive(Serialize)]
 struct Credentials<'a> {
     handle: &'a str,
@@ -53,6 +62,11 @@ struct Credentials<'a> {
 #[derive(Serialize)]
 struct Refresh<'a> {
     refresh_token: &'a str,
+}
+
+#[derive(Serialize)]
+struct DeviceName<'a> {
+    name: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -103,10 +117,62 @@ impl Accounts {
     }
 
     pub fn devices(&self, access_token: &str) -> Result<Vec<Device>, Failure> {
-        let url = format!("{}/v1/devices", self.base);
-        let answer = self.agent.get(&url).header("Authorization", format!("Bearer {access_token}")).call();
-        let devices: Devices = self.read(self.judge(answer)?)?;
+        let devices: Devices = self.look(access_token, "/v1/devices", &[])?;
         Ok(devices.devices)
+    }
+
+    pub fn rename_device(&self, access_token: &str, device: u32, name: &str) -> Result<(), Failure> {
+        let path = format!("/v1/devices/{device}");
+        self.send(access_token, Method::Patch, &path, Some(&DeviceName { name })).map(drop)
+    }
+
+    pub fn revoke_device(&self, access_token: &str, device: u32) -> Result<(), Failure> {
+        self.tell(access_token, Method::Delete, &format!("/v1/devices/{device}"))
+    }
+
+    /// Looks something up for whoever has the token.
+    pub fn look<T: DeserializeOwned>(&self, token: &str, path: &str, query: &[(&str, &str)]) -> Result<T, Failure> {
+        let asked = self.agent.get(format!("{}{path}", self.base)).query_pairs(query.iter().copied());
+        let answer = asked.header("Authorization", bearer(token)).call();
+        self.read(self.judge(answer)?)
+    }
+
+    /// Changes something for whoever has the token; what it is then.
+    pub fn change<T: DeserializeOwned>(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, Failure> {
+        self.read(self.send(token, method, path, body)?)
+    }
+
+    /// The same where there is nothing to be told of it.
+    pub fn tell(&self, token: &str, method: Method, path: &str) -> Result<(), Failure> {
+        self.send(token, method, path, None::<&()>).map(drop)
+    }
+
+    fn send(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<http::Response<Body>, Failure> {
+        let url = format!("{}{path}", self.base);
+        let bearer = bearer(token);
+        let request = match method {
+            Method::Post => self.agent.post(&url),
+            Method::Put => self.agent.put(&url),
+            Method::Patch => self.agent.patch(&url),
+            Method::Delete => return self.judge(self.agent.delete(&url).header("Authorization", bearer).call()),
+        };
+        let request = request.header("Authorization", bearer);
+        self.judge(match body {
+            Some(body) => request.send_json(body),
+            None => request.send_empty(),
+        })
     }
 
     fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
@@ -142,6 +208,11 @@ impl Accounts {
         let read = answer.into_body().into_with_config().limit(ACCOUNT_ANSWER_BYTES_MAX).read_json();
         read.map_err(|error| Failure::new("unexpected", format!("{} answered something else: {error}", self.base)))
     }
+}
+
+/// A header that says who asks (RFC 6750, 2.1).
+fn bearer(access_token: &str) -> String {
+    format!("Bearer {access_token}")
 }
 
 #[cfg(test)]

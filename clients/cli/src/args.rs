@@ -1,5 +1,8 @@
 //! The command line of the client commands.
 
+mod people;
+mod sign_in;
+
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -13,6 +16,9 @@ use crate::folders;
 use crate::identity::{Given, Identity};
 use crate::limits::TIMEOUT_DEFAULT;
 use crate::trust::TrustArgs;
+
+pub use people::{ContactArgs, ContactsArgs, ContactsCommand, ProfileArgs};
+pub use sign_in::{DevicesArgs, DevicesCommand, LogoutArgs, SignInArgs};
 
 /// A client command.
 #[derive(Debug, Subcommand)]
@@ -30,50 +36,19 @@ pub enum Command {
     Group(GroupCommand),
     /// Print your conversations, the latest change first.
     List(ListArgs),
+    /// Ask, accept, remove and block people.
+    #[command(subcommand)]
+    Contacts(ContactsCommand),
+    /// Print or change what others see of you.
+    Profile(ProfileArgs),
     /// Make an account, and sign this device in.
     Signup(SignInArgs),
     /// Sign this device in to an account.
     Login(SignInArgs),
     /// Sign this device out.
     Logout(LogoutArgs),
-    /// Print the devices that are signed in to your account.
+    /// Print the devices that are signed in to your account, rename them, or sign them out.
     Devices(DevicesArgs),
-}
-
-/// `signup` and `login`
-#[derive(Debug, Args)]
-pub struct SignInArgs {
-    /// Your handle; the password is asked for, or read from the first line of stdin
-    #[arg(value_name = "HANDLE", value_parser = handle)]
-    pub(crate) handle: Handle,
-    /// What this device is to be called [default: the machine's name]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) device: Option<String>,
-    /// The server [default: $TRUNKLINE_URL, else ws://127.0.0.1:7400]
-    #[arg(long, value_name = "URL")]
-    pub(crate) url: Option<String>,
-    /// Where its accounts are, as http://HOST:PORT [default: on the same port]
-    #[arg(long, value_name = "URL", hide_short_help = true)]
-    pub(crate) http: Option<String>,
-    #[command(flatten)]
-    pub(crate) trust: TrustArgs,
-}
-
-/// `logout`
-#[derive(Debug, Args)]
-pub struct LogoutArgs {
-    /// Who is signed in here
-    #[arg(long = "as", value_name = "NAME", value_parser = handle)]
-    pub(crate) name: Handle,
-    #[command(flatten)]
-    pub(crate) trust: TrustArgs,
-}
-
-/// `devices`
-#[derive(Debug, Args)]
-pub struct DevicesArgs {
-    #[command(flatten)]
-    pub(crate) identity: IdentityArgs,
 }
 
 /// `group`

@@ -97,7 +97,8 @@ impl std::error::Error for Failure {}
 fn explain(code: ErrorCode) -> &'static str {
     match code {
         ErrorCode::TokenInvalid => {
-            "the server does not know this token; is it of another server? `trunkline user token NAME` makes a new one"
+            "the server does not know this token; is it of another server? or was its device signed out? \
+             `trunkline login NAME`, or `trunkline user token NAME` of the operator, gets a new one"
         }
         ErrorCode::TokenExpired => "the token has ended; `trunkline user token NAME` makes a new one",
         ErrorCode::Forbidden => "your token, or your place in the conversation, does not allow it",

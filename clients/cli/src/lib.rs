@@ -1,4 +1,5 @@
-//! The terminal client: `send`, `history`, `listen`, `chat`, `group`, `list`, `signup`, `login`, `logout` and `devices`, and
+//! The terminal client: `send`, `history`, `listen`, `chat`, `group`, `list`, `contacts`,
+//! `profile`, `signup`, `login`, `logout` and `devices`, and
 //! what the other commands of the binary share with them.
 //!
 //! Scripts read one JSON object per line on stdout; errors are `{"error":CODE,"message":...}` on stderr with exit code 1.
@@ -19,6 +20,7 @@ pub mod limits;
 mod list;
 mod listen;
 mod output;
+mod people;
 mod send;
 mod session;
 mod shared_outbox;
@@ -67,6 +69,8 @@ async fn dispatch(command: Command, out: &mut Output) -> Result<(), Failure> {
         Command::Signup(args) => sign_in::sign_up(&args, out),
         Command::Login(args) => sign_in::log_in(&args, out),
         Command::Logout(args) => sign_in::log_out(&args),
+        Command::Contacts(command) => people::contacts(&command, out),
+        Command::Profile(args) => people::profile(&args, out),
         Command::Devices(args) => sign_in::devices(&args, out),
     }
 }

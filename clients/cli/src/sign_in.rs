@@ -5,7 +5,7 @@ use std::io::{self, BufRead, IsTerminal};
 use serde::Serialize;
 
 use crate::account::{Accounts, Device, Tokens};
-use crate::args::{DevicesArgs, LogoutArgs, SignInArgs};
+use crate::args::{DevicesArgs, DevicesCommand, LogoutArgs, SignInArgs};
 use crate::failure::Failure;
 use crate::folders;
 use crate::identity::{Identity, keep_token, kept_of, server_url, token_path};
@@ -74,13 +74,22 @@ pub(crate) fn log_out(args: &LogoutArgs) -> Result<(), Failure> {
 
 /// `devices`
 pub(crate) fn devices(args: &DevicesArgs, out: &mut Output) -> Result<(), Failure> {
-    let identity: Identity = args.identity.resolve()?;
+    let identity: Identity = args.identity().resolve()?;
     let http = match &identity.renewal {
         Some(path) => renewed(path, &identity.trust)?.http,
         None => Accounts::base_of(&identity.url),
     };
-    let found: Vec<Device> = Accounts::at(&http, &identity.trust).devices(&identity.token)?;
-    found.iter().try_for_each(|device| out.json(device))
+    let accounts = Accounts::at(&http, &identity.trust);
+    match &args.command {
+        None => {
+            let found: Vec<Device> = accounts.devices(&identity.token)?;
+            found.iter().try_for_each(|device| out.json(device))
+        }
+        Some(DevicesCommand::Rename { device, new_name, .. }) => {
+            accounts.rename_device(&identity.token, *device, new_name)
+        }
+        Some(DevicesCommand::Revoke { device, .. }) => accounts.revoke_device(&identity.token, *device),
+    }
 }
 
 /// From the terminal, unseen, and twice where it is a new one; else the first line of stdin.

@@ -3,17 +3,18 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, State};
+use axum::extract::rejection::{JsonRejection, PathRejection};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, Path, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{any, get, patch, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use trunkline_shards::PATH;
+use trunkline_wire::ids::DeviceId;
 
 use super::upgrade::{WayBack, web_socket};
 use crate::admin::now_s;
@@ -38,10 +39,14 @@ impl Door {
     }
 
     /// Does what makes a thread wait.
-    async fn ask<T: Send + 'static>(
+    pub(super) async fn ask<T, E>(
         &self,
-        ask: impl FnOnce(&SignIn<BoxedShards>, u64) -> Result<T, SignInError> + Send + 'static,
-    ) -> Result<T, Refusal> {
+        ask: impl FnOnce(&SignIn<BoxedShards>, u64) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        E: Into<Refusal> + Send + 'static,
+    {
         let permit = Arc::clone(&self.waiting).try_acquire_owned().map_err(|_| SignInError::Busy)?;
         let sign_in = Arc::clone(&self.sign_in);
         let asked = tokio::task::spawn_blocking(move || {
@@ -49,7 +54,7 @@ impl Door {
             drop(permit);
             answer
         });
-        Ok(asked.await.map_err(|_| SignInError::Busy)??)
+        asked.await.map_err(|_| SignInError::Busy)?.map_err(E::into)
     }
 }
 
@@ -65,6 +70,8 @@ pub(super) fn routes(door: Door, way_back: WayBack, watch: Arc<Watch>) -> Router
         .route("/v1/refresh", post(refresh))
         .route("/v1/logout", post(logout))
         .route("/v1/devices", get(devices))
+        .route("/v1/devices/{device}", patch(rename_device).delete(revoke_device))
+        .merge(super::people::routes())
         .with_state(door)
         .merge(Router::new().route(PATH, any(web_socket)).with_state(way_back))
         .merge(health(&watch))
@@ -87,6 +94,12 @@ struct Credentials {
 #[serde(deny_unknown_fields)]
 struct Refresh {
     refresh_token: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeviceName {
+    name: String,
 }
 
 #[derive(Serialize)]
@@ -125,7 +138,8 @@ impl From<DeviceInfo> for DeviceShown {
     }
 }
 
-type Body<T> = Result<Json<T>, JsonRejection>;
+pub(super) type Body<T> = Result<Json<T>, JsonRejection>;
+type Numbered = Result<Path<u32>, PathRejection>;
 type Peer = ConnectInfo<SocketAddr>;
 
 type Sign = fn(&SignIn<BoxedShards>, u64, &Typed<'_>) -> Result<SignedIn, SignInError>;
@@ -169,13 +183,35 @@ async fn devices(State(door): State<Door>, Bearer(token): Bearer) -> Result<Resp
     Ok(secret(StatusCode::OK, Devices { devices: devices.into_iter().map(DeviceShown::from).collect() }))
 }
 
+async fn rename_device(
+    State(door): State<Door>,
+    device: Numbered,
+    Bearer(token): Bearer,
+    body: Body<DeviceName>,
+) -> Result<Response, Refusal> {
+    let (Json(DeviceName { name }), device) = (body?, device_of(device)?);
+    door.ask(move |sign_in, now_s| sign_in.rename_device(now_s, &token, device, &name)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn revoke_device(State(door): State<Door>, device: Numbered, Bearer(token): Bearer) -> Result<Response, Refusal> {
+    let device = device_of(device)?;
+    door.ask(move |sign_in, now_s| sign_in.revoke_device(now_s, &token, device)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// The device that a path names; what is no number is none that anybody has.
+fn device_of(number: Numbered) -> Result<DeviceId, SignInError> {
+    number.map(|Path(number)| DeviceId(number)).map_err(|_| SignInError::UnknownDevice)
+}
+
 /// An answer that nobody on the way may keep.
-fn secret(status: StatusCode, body: impl Serialize) -> Response {
+pub(super) fn secret(status: StatusCode, body: impl Serialize) -> Response {
     (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
 /// The access token of a request (RFC 6750, 2.1).
-struct Bearer(String);
+pub(super) struct Bearer(pub String);
 
 impl<S: Sync> FromRequestParts<S> for Bearer {
     type Rejection = Refusal;
@@ -195,11 +231,11 @@ impl<S: Sync> FromRequestParts<S> for Bearer {
 }
 
 /// Why a request has no other answer.
-struct Refusal {
+pub(super) struct Refusal {
     status: StatusCode,
     code: &'static str,
     message: String,
-    retry_after_s: Option<u64>,
+    pub(super) retry_after_s: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -209,7 +245,7 @@ struct Told<'a> {
 }
 
 impl Refusal {
-    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Refusal {
+    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Refusal {
         Refusal { status, code, message: message.into(), retry_after_s: None }
     }
 }
@@ -223,7 +259,8 @@ impl From<SignInError> for Refusal {
             SignInError::Wrong | SignInError::TokenInvalid | SignInError::TokenCopied => {
                 (StatusCode::UNAUTHORIZED, None)
             }
-            SignInError::SignUpClosed => (StatusCode::FORBIDDEN, None),
+            SignInError::UnknownDevice => (StatusCode::NOT_FOUND, None),
+            SignInError::SignUpClosed | SignInError::Suspended => (StatusCode::FORBIDDEN, None),
             SignInError::Taken | SignInError::TooManyDevices => (StatusCode::CONFLICT, None),
             SignInError::Attempts(seconds) => (StatusCode::TOO_MANY_REQUESTS, Some(*seconds)),
             SignInError::Damaged(..) => (StatusCode::INTERNAL_SERVER_ERROR, None),

@@ -8,22 +8,49 @@ use super::refresh::Family;
 
 /// One user's.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Account {
+pub(crate) struct Account {
     /// In PHC string format; none: no password opens this account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub password: Option<String>,
+    pub(super) password: Option<String>,
     /// Devices that have signed in, by number. Those with a token by an operator are not among them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub devices: BTreeMap<u32, Device>,
+    pub(crate) devices: BTreeMap<u32, Device>,
+    /// Its operator keeps it out.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub suspended: bool,
+    /// What others see of the user.
+    #[serde(default, skip_serializing_if = "Profile::is_empty")]
+    pub profile: Profile,
+}
+
+/// What a user shows of itself beside its handle.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Profile {
+    /// What it is called; empty: by its handle.
+    #[serde(default)]
+    pub display_name: String,
+    /// What its picture goes by; empty: there is none.
+    #[serde(default)]
+    pub avatar: String,
+}
+
+impl Profile {
+    /// Whether it says nothing.
+    fn is_empty(&self) -> bool {
+        *self == Profile::default()
+    }
 }
 
 /// A device that has signed in.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) struct Device {
+pub(crate) struct Device {
     /// As its user calls it.
     pub name: String,
     /// When it signed in, in seconds since 1970.
     pub since_s: u64,
+    /// When the last of its access tokens ends, in seconds since 1970.
+    #[serde(default)]
+    pub access_to_s: u64,
     /// What it gets its next tokens with.
     pub family: Family,
 }
@@ -52,8 +79,9 @@ mod tests {
     #[test]
     fn what_is_kept_is_read_again_and_what_is_unknown_is_passed_over() {
         let (_, family) = Family::begin(10, [1; 32]);
-        let device = Device { name: "télé 📱".to_owned(), since_s: 5, family };
-        let account = Account { password: Some("$argon2id$x".to_owned()), devices: [(3, device)].into() };
+        let device = Device { name: "télé 📱".to_owned(), since_s: 5, access_to_s: 9, family };
+        let account =
+            Account { password: Some("$argon2id$x".to_owned()), devices: [(3, device)].into(), ..Account::default() };
         assert_eq!(Account::decode(&account.encode()).unwrap(), account);
         assert_eq!(Account::decode(b"").unwrap(), Account::default());
         assert_eq!(Account::decode(br#"{"shoe_size":43}"#).unwrap(), Account::default());
@@ -62,8 +90,11 @@ mod tests {
 
     #[test]
     fn silent_devices_go() {
-        let device = |at_s| Device { name: String::new(), since_s: 0, family: Family::begin(at_s, [1; 32]).1 };
-        let mut account = Account { password: None, devices: [(1, device(10)), (2, device(50))].into() };
+        let device = |at_s| {
+            let family = Family::begin(at_s, [1; 32]).1;
+            Device { name: String::new(), since_s: 0, access_to_s: 0, family }
+        };
+        let mut account = Account { devices: [(1, device(10)), (2, device(50))].into(), ..Account::default() };
         account.forget_silent(100, 60);
         assert_eq!(account.devices.keys().collect::<Vec<_>>(), [&2]);
     }

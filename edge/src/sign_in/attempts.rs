@@ -1,16 +1,9 @@
 //! How often somebody may try: guesses at one handle, and work for one address.
 
-use std::collections::hash_map::RandomState;
-use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
-use std::num::NonZeroU32;
-use std::time::Duration;
-
-use governor::clock::{Clock, DefaultClock};
-use governor::state::keyed::HashMapStateStore;
-use governor::{Quota, RateLimiter};
 
 use super::SignInError;
+use crate::pace::Pace;
 
 /// Guesses at a handle at once, and the seconds after which one more is looked at: 8,640 a day.
 const GUESSES_BURST: u32 = 20;
@@ -18,34 +11,30 @@ const GUESS_EVERY_S: u64 = 10;
 /// Attempts of an address at once, and the seconds after which one more is looked at.
 const FROM_ADDRESS_BURST: u32 = 60;
 const FROM_ADDRESS_EVERY_S: u64 = 1;
-/// Handles and addresses that are remembered, beyond which those that may try as often as ever are forgotten.
-const REMEMBERED_MAX: usize = 100_000;
-
-type Limiter<K> = RateLimiter<K, HashMapStateStore<K>, DefaultClock>;
 
 /// Counts them.
 pub(super) struct Attempts {
-    by_handle: Limiter<String>,
-    by_address: Limiter<Ipv6Addr>,
+    by_handle: Pace<String>,
+    by_address: Pace<Ipv6Addr>,
 }
 
 impl Attempts {
     pub fn new() -> Attempts {
         Attempts {
-            by_handle: limiter(GUESSES_BURST, GUESS_EVERY_S),
-            by_address: limiter(FROM_ADDRESS_BURST, FROM_ADDRESS_EVERY_S),
+            by_handle: Pace::new(GUESSES_BURST, GUESS_EVERY_S),
+            by_address: Pace::new(FROM_ADDRESS_BURST, FROM_ADDRESS_EVERY_S),
         }
     }
 
     /// Somebody wants to sign in to a handle.
     pub fn sign_in(&self, folded: &str, from: IpAddr) -> Result<(), SignInError> {
-        take(&self.by_address, network(from))?;
-        take(&self.by_handle, folded.to_owned())
+        self.by_address.take(network(from)).map_err(SignInError::Attempts)?;
+        self.by_handle.take(folded.to_owned()).map_err(SignInError::Attempts)
     }
 
     /// Somebody wants to sign up.
     pub fn sign_up(&self, from: IpAddr) -> Result<(), SignInError> {
-        take(&self.by_address, network(from))
+        self.by_address.take(network(from)).map_err(SignInError::Attempts)
     }
 }
 
@@ -56,27 +45,6 @@ fn network(from: IpAddr) -> Ipv6Addr {
         IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some() => ip,
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)),
     }
-}
-
-fn limiter<K: Hash + Eq + Clone>(burst: u32, every_s: u64) -> Limiter<K> {
-    let quota = Quota::with_period(Duration::from_secs(every_s)).expect("longer than nothing");
-    let quota = quota.allow_burst(NonZeroU32::new(burst).expect("at least one"));
-    RateLimiter::new(
-        quota,
-        HashMapStateStore::<K>::new(std::collections::HashMap::with_hasher(RandomState::new())),
-        DefaultClock::default(),
-    )
-}
-
-fn take<K: Hash + Eq + Clone>(limiter: &Limiter<K>, key: K) -> Result<(), SignInError> {
-    if limiter.len() > REMEMBERED_MAX {
-        limiter.retain_recent();
-    }
-    let until = limiter.check_key(&key).err();
-    until.map_or(Ok(()), |until| {
-        let wait = until.wait_time_from(DefaultClock::default().now());
-        Err(SignInError::Attempts(wait.as_secs() + 1))
-    })
 }
 
 #[cfg(test)]

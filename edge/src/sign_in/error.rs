@@ -26,10 +26,14 @@ pub enum SignInError {
     TooManyDevices,
     /// Nobody may sign up here.
     SignUpClosed,
+    /// The operator keeps the user out.
+    Suspended,
     /// Too many of these: how many seconds until another one is looked at.
     Attempts(u64),
     /// The token is none, is over, or was signed out.
     TokenInvalid,
+    /// The user has no such device.
+    UnknownDevice,
     /// The token was used before: its device is signed out.
     TokenCopied,
     /// The account cannot be read: whose, and why.
@@ -53,8 +57,10 @@ impl SignInError {
             SignInError::Wrong => "wrong_handle_or_password",
             SignInError::TooManyDevices => "too_many_devices",
             SignInError::SignUpClosed => "sign_up_closed",
+            SignInError::Suspended => "suspended",
             SignInError::Attempts(_) => ErrorCode::RateLimited.name(),
             SignInError::TokenInvalid | SignInError::TokenCopied => ErrorCode::TokenInvalid.name(),
+            SignInError::UnknownDevice => "unknown_device",
             SignInError::Busy => ErrorCode::Busy.name(),
             SignInError::Damaged(..) | SignInError::Random(_) => ErrorCode::StorageUnavailable.name(),
             SignInError::Account(error) => error.code(),
@@ -81,8 +87,12 @@ impl fmt::Display for SignInError {
                 write!(f, "{DEVICES_MAX} devices are signed in; sign one of them out first")
             }
             SignInError::SignUpClosed => f.write_str("nobody may sign up here; ask the operator for an account"),
+            SignInError::Suspended => f.write_str("this account is suspended; ask the operator"),
             SignInError::Attempts(seconds) => write!(f, "too many attempts; try again in {seconds} s"),
             SignInError::TokenInvalid => f.write_str("the token is not valid any more; sign in again"),
+            SignInError::UnknownDevice => {
+                f.write_str("you have no such device; `GET /v1/devices` lists those you have")
+            }
             SignInError::TokenCopied => f.write_str(
                 "the token was used before, so somebody may have a copy: the device is signed out; sign in again",
             ),

@@ -44,7 +44,7 @@ impl RefreshToken {
 
 /// The tokens of a device: each is made of the one before it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) struct Family {
+pub(crate) struct Family {
     /// SHA-256 of the newest secret, in hex. The secret is 256 random bits, so a plain hash does.
     newest: String,
     /// Of the one before it.
@@ -56,7 +56,7 @@ pub(super) struct Family {
 
 /// What a token is good for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Standing {
+pub(crate) enum Standing {
     /// It gets the next one.
     Good,
     /// It was replaced longer ago than an answer travels: somebody has a copy.
@@ -71,7 +71,7 @@ impl Family {
         (secret, Family { newest: hash(&secret), before: None, renewed_s: now_s })
     }
 
-    pub fn standing_of(&self, secret: &[u8; SECRET_BYTES], now_s: u64, ttl_s: u64) -> Standing {
+    pub(super) fn standing_of(&self, secret: &[u8; SECRET_BYTES], now_s: u64, ttl_s: u64) -> Standing {
         let hash = hash(secret);
         match &self.before {
             _ if self.is_over(now_s, ttl_s) => Standing::Unknown,

@@ -2,7 +2,9 @@
 
 use super::refresh::LEEWAY_S;
 use super::*;
+use crate::limits::TOKEN_TTL_MAX_S;
 use crate::test_shards::{TestShards, keys};
+use trunkline_shards::store::{Revocation, UserKey};
 
 const NOW_S: u64 = 1_000_000;
 
@@ -75,7 +77,7 @@ fn a_refresh_token_is_good_once_and_a_copy_of_it_ends_the_device() {
     assert_eq!(desk.refresh(at, &second.refresh_token), Err(SignInError::TokenInvalid));
     assert_eq!(desk.refresh(at, &first.refresh_token), Err(SignInError::TokenInvalid));
     assert!(desk.refresh(at, &other.refresh_token).is_ok(), "other devices go on");
-    assert_eq!(desk.devices(NOW_S, &first.access_token).unwrap().len(), 1);
+    assert_eq!(desk.devices(NOW_S, &other.access_token).unwrap().len(), 1);
 }
 
 #[test]
@@ -109,7 +111,7 @@ fn devices_are_bounded_and_silent_ones_make_room() {
         account.devices.extend((2..=DEVICES_MAX as u32).map(|number| (number, device.clone())));
         Ok(())
     };
-    desk.change(NOW_S, first.user, false, fill).unwrap();
+    desk.accounts(NOW_S).change(first.user, false, fill).unwrap();
     assert_eq!(desk.sign_in(NOW_S + 1, &alice), Err(SignInError::TooManyDevices));
     let late = desk.sign_in(NOW_S + policy().refresh_ttl_s, &alice).unwrap();
     assert_eq!(desk.devices(NOW_S + policy().refresh_ttl_s, &late.access_token).unwrap().len(), 1);
@@ -127,4 +129,93 @@ fn faults_of_the_store_are_told_as_what_they_are() {
         let error = desk.sign_in(NOW_S, &typed("alice", "correct horse", "")).unwrap_err();
         assert_eq!(error.code(), code, "and not that the password is wrong");
     }
+}
+
+#[test]
+fn a_device_that_is_signed_out_is_out() {
+    let desk = desk(policy());
+    let first = desk.sign_up(NOW_S, &typed("alice", "correct horse", "laptop")).unwrap();
+    let second = desk.sign_in(NOW_S, &typed("alice", "correct horse", "phone")).unwrap();
+    let refreshed = desk.refresh(NOW_S + 100, &second.refresh_token).unwrap();
+    desk.revoke_device(NOW_S + 200, &first.access_token, second.device).unwrap();
+    for token in [&second.access_token, &refreshed.access_token] {
+        assert_eq!(desk.authenticate(NOW_S + 200, token), Err(SignInError::TokenInvalid));
+    }
+    assert_eq!(desk.refresh(NOW_S + 200, &refreshed.refresh_token), Err(SignInError::TokenInvalid));
+    let key = UserKey { tenant: TENANT, user: first.user };
+    let of = |device, until_s| Revocation { until_s, key, device: Some(device), issued_to_s: u64::MAX };
+    // Until the last of its tokens has ended.
+    assert_eq!(desk.shards.revocations(), [of(second.device, NOW_S + 1_000)]);
+    // A second time, as after an answer that was lost; it is in force for longer than need be.
+    desk.revoke_device(NOW_S + 200, &first.access_token, second.device).unwrap();
+    for none in [0, 3, u32::MAX] {
+        let refused = desk.revoke_device(NOW_S + 200, &first.access_token, DeviceId(none));
+        assert_eq!(refused, Err(SignInError::UnknownDevice));
+    }
+    desk.sign_out(NOW_S + 300, &first.refresh_token).unwrap();
+    assert_eq!(desk.devices(NOW_S + 300, &first.access_token), Err(SignInError::TokenInvalid));
+    assert_eq!(desk.shards.revocations()[2..], [of(first.device, NOW_S + 900)]);
+}
+
+#[test]
+fn a_token_by_an_operator_can_be_revoked() {
+    let desk = desk(policy());
+    let first = desk.sign_up(NOW_S, &typed("alice", "correct horse", "laptop")).unwrap();
+    let issued = desk.accounts(NOW_S).token("alice", Some(86_400)).unwrap();
+    assert!(desk.authenticate(NOW_S + 80_000, &issued.token).is_ok());
+    desk.revoke_device(NOW_S + 10, &first.access_token, issued.device).unwrap();
+    assert_eq!(desk.authenticate(NOW_S + 80_000, &issued.token), Err(SignInError::TokenInvalid));
+    assert_eq!(desk.shards.revocations()[0].until_s, NOW_S + 10 + TOKEN_TTL_MAX_S);
+}
+
+#[test]
+fn a_copied_token_ends_its_sessions_too() {
+    let desk = desk(policy());
+    let first = desk.sign_up(NOW_S, &typed("alice", "correct horse", "")).unwrap();
+    let second = desk.refresh(NOW_S + 50, &first.refresh_token).unwrap();
+    assert_eq!(desk.refresh(NOW_S + 50 + LEEWAY_S, &first.refresh_token), Err(SignInError::TokenCopied));
+    assert_eq!(desk.authenticate(NOW_S + 60, &second.access_token), Err(SignInError::TokenInvalid));
+    assert_eq!(desk.shards.revocations()[0].until_s, NOW_S + 950);
+}
+
+#[test]
+fn devices_are_renamed() {
+    let desk = desk(policy());
+    let first = desk.sign_up(NOW_S, &typed("alice", "correct horse", "laptop")).unwrap();
+    desk.rename_device(NOW_S, &first.access_token, first.device, " Küche ").unwrap();
+    assert_eq!(desk.devices(NOW_S, &first.access_token).unwrap()[0].name, "Küche");
+    let rename = |device, name| desk.rename_device(NOW_S, &first.access_token, DeviceId(device), name);
+    assert_eq!(rename(2, "x"), Err(SignInError::UnknownDevice));
+    assert_eq!(rename(1, "a\nb"), Err(SignInError::DeviceName));
+}
+
+#[test]
+fn a_token_without_the_scope_of_a_user_opens_no_account() {
+    let desk = desk(policy());
+    let claims = Claims {
+        tenant: TENANT,
+        user: UserId(5),
+        device: DeviceId(1),
+        scopes: Scopes::IMPORT,
+        issued_s: NOW_S,
+        expires_s: NOW_S + 9,
+    };
+    assert_eq!(desk.authenticate(NOW_S, &keys().sign(&claims)), Err(SignInError::TokenInvalid));
+}
+
+#[test]
+fn who_is_suspended_is_out_until_that_ends() {
+    let desk = desk(policy());
+    let alice = typed("alice", "correct horse", "");
+    let first = desk.sign_up(NOW_S, &alice).unwrap();
+    desk.accounts(NOW_S).set_suspended(first.user, true).unwrap();
+    assert_eq!(desk.sign_in(NOW_S, &alice), Err(SignInError::Suspended));
+    assert_eq!(desk.sign_in(NOW_S, &typed("alice", "wrong horse", "")), Err(SignInError::Wrong), "nobody else is told");
+    assert_eq!(desk.refresh(NOW_S, &first.refresh_token), Err(SignInError::Suspended));
+    let asked = desk.people(NOW_S, &first.access_token).err();
+    assert_eq!(asked, Some(crate::people::PeopleError::Account(SignInError::TokenInvalid)));
+    desk.accounts(NOW_S).set_suspended(first.user, false).unwrap();
+    assert_eq!(desk.refresh(NOW_S, &first.refresh_token), Err(SignInError::TokenInvalid), "it signs in anew");
+    let again = desk.sign_in(NOW_S + 1, &alice).unwrap();
+    assert!(desk.authenticate(NOW_S + 1, &again.access_token).is_ok());
 }

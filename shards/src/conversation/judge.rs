@@ -129,6 +129,10 @@ impl Conversation {
             send.need_seq = send.need_seq.max(left_seq);
             return Some(ErrorCode::Forbidden);
         }
+        if self.blocks.refuse(send.caller.user) {
+            // The block is durable already. A user who is blocked is told no more than one who may not.
+            return Some(ErrorCode::Forbidden);
+        }
         let message = &send.messages[send.next];
         if message.refusal.is_some() {
             return message.refusal;

@@ -85,5 +85,6 @@ impl Conversation {
             + self.fan_out.targets.memory_bytes()
             + self.watermarks.memory_bytes()
             + self.crowd.memory_bytes()
+            + self.blocks.memory_bytes()
     }
 }

@@ -22,6 +22,8 @@ use crate::turn::Turn;
 /// Watermarks of conversations that cannot be taken up now, and how many of them are tried again in one turn.
 const LATE_RECEIPTS_MAX: usize = 4_096;
 const LATE_RECEIPTS_PER_TURN: usize = 64;
+/// They wait for room, not for a time.
+const ANY_TIME: u64 = 0;
 
 impl Conversations {
     /// A device says how far it is in a conversation. One that is not here is taken up, if there is room and enough of it is
@@ -35,20 +37,31 @@ impl Conversations {
             None if turn.shared.desk.loads_outstanding() < (turn.shared.limits.loads_max / 2).max(1) => {
                 self.load(turn, key, Waiters { receipts: vec![receipt], ..Waiters::default() });
             }
-            Some(Place::Loading(_)) | None if self.late_receipts.len() < LATE_RECEIPTS_MAX => {
-                self.late_receipts.push_back((key, receipt));
-            }
-            Some(Place::Loading(_)) | None => {}
+            Some(Place::Loading(_)) | None => self.keep_receipts(ANY_TIME, key, vec![receipt]),
         }
     }
 
-    /// Watermarks that found no room are taken up again: each answer of the store may have made some.
+    /// Keeps watermarks for later, as far as they may wait.
+    pub(super) fn keep_receipts(&mut self, from_ns: u64, key: ConversationKey, receipts: Vec<DeviceReceipt>) {
+        let room = LATE_RECEIPTS_MAX.saturating_sub(self.late_receipts.len());
+        self.late_receipts.extend(receipts.into_iter().take(room).map(|receipt| (from_ns, key, receipt)));
+    }
+
+    /// Watermarks that found no room are taken up again, since each answer of the store may have made some; those whose
+    /// conversation could not be read, after a while.
     pub(super) fn take_late_receipts(&mut self, turn: &mut Turn<'_>) {
         for _ in 0..self.late_receipts.len().min(LATE_RECEIPTS_PER_TURN) {
-            if let Some((key, receipt)) = self.late_receipts.pop_front() {
-                self.receipt(turn, key, receipt);
+            match self.late_receipts.pop_front() {
+                Some((from_ns, key, receipt)) if from_ns <= turn.now.mono_ns => self.receipt(turn, key, receipt),
+                late => self.late_receipts.extend(late),
             }
         }
+    }
+
+    /// When watermarks are to be taken up again that wait for a time, not for room.
+    pub(super) fn late_receipts_deadline(&self) -> Option<u64> {
+        let next = self.late_receipts.iter().take(LATE_RECEIPTS_PER_TURN).map(|&(from_ns, ..)| from_ns);
+        next.filter(|&from_ns| from_ns != ANY_TIME).min()
     }
 
     pub(super) fn take_receipt(&mut self, turn: &mut Turn<'_>, key: ConversationKey, receipt: DeviceReceipt) {
@@ -308,6 +321,27 @@ mod tests {
         assert_eq!(rig.conversations.cached(), 0);
         let receipt = rig.images[&key].receipts[0];
         assert_eq!((receipt.delivered_seq, receipt.read_seq), (3, 3));
+    }
+
+    #[test]
+    fn what_comes_while_its_conversation_cannot_be_read_is_taken_later() {
+        let mut first = with_rows(&[]);
+        first.settle();
+        let mut rig = Rig::new(1, 1, &[]);
+        rig.images = first.images;
+        rig.settle();
+        let key = group_key();
+        rig.receipt(key, 2, 1, 3, 2);
+        for _ in 0..3 {
+            rig.fail_next(StoreFault::Unknown);
+            rig.work();
+            assert!(rig.asked.is_empty(), "not at once");
+            assert_eq!(rig.conversations.next_deadline(), Some(rig.now.mono_ns + REPEAT_AFTER_NS));
+            rig.pass_ms(100);
+            assert_eq!(rig.asked.len(), 1);
+        }
+        rig.settle();
+        assert_eq!(rig.watermarks(key, 2), (3, 2));
     }
 
     #[test]

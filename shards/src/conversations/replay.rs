@@ -218,6 +218,7 @@ mod tests {
         rig.pass_ms(100);
         assert!(rig.asked.len() == 1 && rig.is_unmark_next());
         rig.store_next();
+        rig.settle_loads();
         rig.send(direct_key(), 1, 1);
         assert_eq!(rig.appends()[0].mark, Some(0));
         rig.settle();
@@ -237,6 +238,7 @@ mod tests {
         assert!(rig.is_unmark_next());
         rig.open_direct(1, 2);
         rig.fail_next(StoreFault::Full);
+        rig.settle_loads();
         rig.send(direct_key(), 1, 1);
         assert_eq!(rig.appends()[0].mark, Some(0));
         rig.settle();

@@ -13,14 +13,15 @@ use trunkline_wire::message::{Answer, Change, Encoder, ErrorCode, decode_answer}
 
 use super::{Conversations, history_loaded};
 use crate::cache::Cache;
-use crate::contract::{ConnectionId, Effect, Effects, Now, ShardId, Ticket};
+use crate::contacts::ContactsAnswer;
+use crate::contract::{AdminAnswer, ConnectionId, Effect, Effects, Now, ShardId, Ticket};
 use crate::counters::Counters;
 use crate::desk::{Desk, Purpose};
 use crate::entry::{Address, Caller, Delivery, Entry, HomeAnswer, HomeRequest, Notice, OutgoingMessage};
 use crate::limits::Limits;
 use crate::router::{LaneRoom, Reply, Router};
 use crate::store::{
-    Append, ConversationImage, ConversationKey, DeviceReceipt, Load, Put, PutOutcome, StoreFault, StoreResult,
+    Append, Block, ConversationImage, ConversationKey, DeviceReceipt, Load, Put, PutOutcome, StoreResult,
 };
 use crate::turn::{Shared, Turn};
 
@@ -47,6 +48,8 @@ pub(super) struct Rig {
     /// Marks without rows.
     pub bare_marks: BTreeSet<ConversationKey>,
     pub missing_users: Vec<UserId>,
+    /// What contacts say of blocking.
+    pub blocks: Vec<Block>,
     effects: Effects,
     answers: BTreeMap<u32, HomeAnswer>,
     tickets: u32,
@@ -92,6 +95,7 @@ impl Rig {
             images: BTreeMap::new(),
             bare_marks: BTreeSet::new(),
             missing_users: Vec::new(),
+            blocks: Vec::new(),
             effects: Effects::new(),
             answers: BTreeMap::new(),
             tickets: 0,
@@ -123,6 +127,7 @@ impl Rig {
                 Effect::Put { ticket, put } => self.asked.push_back((ticket, Asked::Put(put))),
                 Effect::Load { ticket, load } => self.asked.push_back((ticket, Asked::Load(load))),
                 Effect::Post { shard, entry } => self.take_entry(shard, entry),
+                Effect::Answer { answer, .. } => assert_eq!(answer, AdminAnswer::Contacts(ContactsAnswer::Told)),
                 _ => unreachable!("conversations have no other effects"),
             }
         }
@@ -205,35 +210,7 @@ impl Rig {
         self.stored(ticket, result);
     }
 
-    /// The store does not do the next thing.
-    pub fn fail_next(&mut self, fault: StoreFault) {
-        let (ticket, asked) = self.asked.pop_front().expect("something was asked");
-        let result = match asked {
-            Asked::Append(_) => StoreResult::Appended(Err(fault)),
-            Asked::Put(_) => StoreResult::Put(Err(fault)),
-            Asked::Load(_) => StoreResult::Loaded(Err(fault)),
-        };
-        self.stored(ticket, result);
-    }
-
-    /// The store does the next thing, but says that it does not know.
-    pub fn lose_next(&mut self) {
-        let (ticket, asked) = self.asked.pop_front().expect("something was asked");
-        let result = match asked {
-            Asked::Append(append) => {
-                self.append(*append);
-                StoreResult::Appended(Err(StoreFault::Unknown))
-            }
-            Asked::Put(put) => {
-                self.put(*put);
-                StoreResult::Put(Err(StoreFault::Unknown))
-            }
-            Asked::Load(_) => StoreResult::Loaded(Err(StoreFault::Unknown)),
-        };
-        self.stored(ticket, result);
-    }
-
-    fn stored(&mut self, ticket: Ticket, result: StoreResult) {
+    pub(super) fn stored(&mut self, ticket: Ticket, result: StoreResult) {
         let purpose = self.shared.desk.take(ticket);
         self.act(|conversations, turn| match (purpose, result) {
             (Purpose::Append(key), StoreResult::Appended(done)) => conversations.appended(turn, key, done.map(drop)),
@@ -247,6 +224,7 @@ impl Rig {
             (Purpose::FindSend(key, send), StoreResult::Loaded(loaded)) => {
                 conversations.send_found(turn, key, *send, loaded);
             }
+            (Purpose::Blocks(key), StoreResult::Loaded(loaded)) => conversations.blocks_loaded(turn, key, loaded),
             (Purpose::Marks, StoreResult::Loaded(loaded)) => conversations.marks_loaded(turn, loaded),
             (Purpose::ChangeMembers(key, reply, request), StoreResult::Loaded(loaded)) => {
                 conversations.members_checked(turn, key, reply, *request, loaded);

@@ -3,13 +3,43 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use trunkline_wire::ids::Lsn;
+use trunkline_wire::ids::{Lsn, UserId};
 
-use super::rig::Rig;
+use super::rig::{Asked, Rig};
 use crate::members::Members;
-use crate::store::{Append, ConversationImage, DeviceHigh, Load, Loaded, Put, RECENT_ROWS_MAX, Row};
+use crate::store::{
+    Append, Block, ConversationImage, DeviceHigh, Load, Loaded, Put, RECENT_ROWS_MAX, Row, StoreFault, StoreResult,
+};
 
 impl Rig {
+    /// The store does not do the next thing.
+    pub fn fail_next(&mut self, fault: StoreFault) {
+        let (ticket, asked) = self.asked.pop_front().expect("something was asked");
+        let result = match asked {
+            Asked::Append(_) => StoreResult::Appended(Err(fault)),
+            Asked::Put(_) => StoreResult::Put(Err(fault)),
+            Asked::Load(_) => StoreResult::Loaded(Err(fault)),
+        };
+        self.stored(ticket, result);
+    }
+
+    /// The store does the next thing, but says that it does not know.
+    pub fn lose_next(&mut self) {
+        let (ticket, asked) = self.asked.pop_front().expect("something was asked");
+        let result = match asked {
+            Asked::Append(append) => {
+                self.append(*append);
+                StoreResult::Appended(Err(StoreFault::Unknown))
+            }
+            Asked::Put(put) => {
+                self.put(*put);
+                StoreResult::Put(Err(StoreFault::Unknown))
+            }
+            Asked::Load(_) => StoreResult::Loaded(Err(StoreFault::Unknown)),
+        };
+        self.stored(ticket, result);
+    }
+
     pub(super) fn append(&mut self, append: Append) -> Lsn {
         let image = self.images.entry(append.key).or_insert_with(|| ConversationImage {
             meta: append.meta.expect("the first rows bring the meta"),
@@ -18,6 +48,7 @@ impl Rig {
             checkpoint_seq: 0,
             members: Vec::new(),
             receipts: Vec::new(),
+            blocks: Vec::new(),
             mark: None,
             recent: Vec::new(),
         });
@@ -68,6 +99,7 @@ impl Rig {
                 if let Some(image) = &mut image {
                     let too_many = image.recent.len().saturating_sub(RECENT_ROWS_MAX);
                     image.recent.drain(..too_many);
+                    image.blocks = self.blocks_of(&image.meta.peers);
                 }
                 Loaded::Conversation(image)
             }
@@ -86,6 +118,7 @@ impl Rig {
                 let found = rows.find(|row| (row.sender, row.device, row.client_seq) == (user, device, client_seq));
                 Loaded::FoundSend(found.cloned().map(Box::new))
             }
+            Load::Blocks { peers, .. } => Loaded::Blocks(self.blocks_of(&peers)),
             Load::MissingUsers { users, .. } => {
                 Loaded::MissingUsers(users.into_iter().filter(|user| self.missing_users.contains(user)).collect())
             }
@@ -100,5 +133,10 @@ impl Rig {
             }
             _ => unreachable!("conversations read nothing else"),
         }
+    }
+
+    /// Each user has something to say of one other at most.
+    fn blocks_of(&self, peers: &[UserId]) -> Vec<Block> {
+        self.blocks.iter().filter(|block| peers.contains(&block.blocker)).copied().collect()
     }
 }

@@ -9,7 +9,7 @@ use trunkline_wire::ids::{ConversationId, UserId};
 use trunkline_wire::message::{ConversationKind, ErrorCode};
 
 use super::{Conversations, Due, Place, REPEAT_AFTER_NS};
-use crate::conversation::Conversation;
+use crate::conversation::{Blocks, Conversation};
 use crate::desk::Purpose;
 use crate::entry::HomeRequest;
 use crate::router::Reply;
@@ -23,6 +23,10 @@ pub(super) struct Waiters {
     pub receipts: Vec<DeviceReceipt>,
     /// It is loaded because of its mark.
     pub for_mark: bool,
+    /// What was told of blocking there meanwhile.
+    pub blocks: Blocks,
+    /// Nothing is stored of it, but what is blocked has been read.
+    pub blocks_read: bool,
     /// There is nothing but this mark, which is being deleted; whether an earlier attempt may have done that.
     pub unmarking: Option<bool>,
 }
@@ -51,8 +55,8 @@ impl Conversations {
             Ok(Loaded::Conversation(image)) => image,
             Ok(_) => unreachable!("a load of a conversation finds a conversation"),
             Err(_) => {
-                let requests = waiters.requests.into_iter();
-                return requests.for_each(|(reply, _)| turn.refuse(reply, ErrorCode::StorageUnavailable));
+                waiters.requests.into_iter().for_each(|(reply, _)| turn.refuse(reply, ErrorCode::StorageUnavailable));
+                return self.keep_receipts(turn.now.mono_ns + REPEAT_AFTER_NS, key, waiters.receipts);
             }
         };
         self.found(turn, key, image, waiters);
@@ -78,14 +82,21 @@ impl Conversations {
     }
 
     /// It is known what there is of a conversation: who waited is served.
-    fn found(
+    pub(super) fn found(
         &mut self,
         turn: &mut Turn<'_>,
         key: ConversationKey,
         image: Option<Box<ConversationImage>>,
         waiters: Waiters,
     ) {
-        if let Some(conversation) = take_up(turn, key, image, &waiters.requests) {
+        if image.is_none()
+            && !waiters.blocks_read
+            && let Some([one, other]) = peers_of_opened(turn, key, &waiters.requests)
+        {
+            return self.read_blocks(turn, key, [one, other], waiters);
+        }
+        if let Some(mut conversation) = take_up(turn, key, image, &waiters.requests) {
+            conversation.blocks.take_all(waiters.blocks.into_list());
             turn.shared.counters.conversations_loaded += 1;
             self.insert(turn, conversation);
             self.hand_on(turn, key);
@@ -97,6 +108,11 @@ impl Conversations {
             self.take_receipt(turn, key, receipt);
         }
     }
+}
+
+/// The two who are to talk in a 1:1 that somebody opens.
+fn peers_of_opened(turn: &Turn<'_>, key: ConversationKey, waiters: &[(Reply, HomeRequest)]) -> Option<[UserId; 2]> {
+    opened_meta(turn, key, waiters)?.peers.try_into().ok()
 }
 
 /// The conversation of an image, or a new 1:1 if somebody opens one that is not stored yet. What a mark says is missing is to
@@ -117,10 +133,13 @@ fn take_up(
         }
         return Some(conversation);
     }
+    opened_meta(turn, key, waiters).map(|meta| Conversation::new(key, meta, incarnation))
+}
+
+fn opened_meta(turn: &Turn<'_>, key: ConversationKey, waiters: &[(Reply, HomeRequest)]) -> Option<ConversationMeta> {
     waiters.iter().find_map(|(_, request)| {
         let HomeRequest::Open { caller, peer: Some(peer), .. } = request else { return None };
-        let meta = direct_meta(key, caller.user, *peer, turn.now.wall_ms)?;
-        Some(Conversation::new(key, meta, incarnation))
+        direct_meta(key, caller.user, *peer, turn.now.wall_ms)
     })
 }
 

@@ -21,7 +21,8 @@ pub(super) fn typing(
 ) {
     let (now_ns, every_ns) = (turn.now.mono_ns, turn.shared.limits.typing_ms * 1_000_000 / 2);
     let is_small = conversation.roster.count() as u64 <= turn.shared.limits.notice_members_max;
-    if is_small && conversation.crowd.admits_typing(caller.user, now_ns, every_ns) {
+    let is_heard = is_small && !conversation.blocks.refuse(caller.user);
+    if is_heard && conversation.crowd.admits_typing(caller.user, now_ns, every_ns) {
         tell_typing(turn, conversation, caller);
     }
     let mut frame = Vec::new();

@@ -199,7 +199,7 @@ impl World {
         self.connections += 1;
         let connection = self.connections;
         (self.clients[u].connection, self.clients[u].must_sync) = (Some(connection), true);
-        self.rig.request(0, HomeRequest::StartSession { caller: Rig::caller(user(u), connection) });
+        self.rig.request(0, HomeRequest::StartSession { caller: Rig::caller(user(u), connection), issued_s: 0 });
     }
 
     fn cut(&mut self, u: usize) {

@@ -174,7 +174,7 @@ impl Rig {
     }
 
     pub fn start_session(&mut self, key: UserKey, connection: u32) {
-        self.request(0, HomeRequest::StartSession { caller: Rig::caller(key, connection) });
+        self.request(0, HomeRequest::StartSession { caller: Rig::caller(key, connection), issued_s: 0 });
         let started = self.posted.pop();
         assert!(matches!(started, Some(Entry::Answer { answer: HomeAnswer::SessionStarted(_), .. })));
     }

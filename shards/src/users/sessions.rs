@@ -6,6 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use trunkline_wire::ids::DeviceId;
+use trunkline_wire::message::ErrorCode;
 use trunkline_wire::violation::Violation;
 
 use super::{User, Users, advanced_frame};
@@ -53,7 +54,7 @@ impl Backlogs {
         Backlogs { to_end: vec![VecDeque::new(); count], waiting: vec![VecDeque::new(); count] }
     }
 
-    fn end(&mut self, turn: &mut Turn<'_>, address: Address, violation: Violation) {
+    pub(super) fn end(&mut self, turn: &mut Turn<'_>, address: Address, violation: Violation) {
         let entry = Entry::EndSession { connection: address.connection, violation };
         if !turn.shared.router.try_post(address.shard, entry, turn.effects) {
             self.to_end[usize::from(address.shard)].push_back((address.connection, violation));
@@ -126,8 +127,11 @@ impl User {
 }
 
 impl Users {
-    pub(super) fn start_session(&mut self, turn: &mut Turn<'_>, reply: Reply, caller: Caller) {
+    pub(super) fn start_session(&mut self, turn: &mut Turn<'_>, reply: Reply, caller: Caller, issued_s: u64) {
         let key = UserKey { tenant: caller.tenant, user: caller.user };
+        if self.is_revoked(key, caller.device, issued_s) {
+            return turn.refuse(reply, ErrorCode::TokenInvalid);
+        }
         let replaced = self.with(turn, key, |user, queues, turn| {
             let of_device = |session: &Session| session.device == caller.device;
             let count = user.sessions.iter().filter(|session| of_device(session)).count();
@@ -149,6 +153,30 @@ impl Users {
         self.open += 1 - replaced;
         let number = turn.random_id();
         turn.answer(reply, HomeAnswer::SessionStarted(number));
+    }
+
+    /// Ends the sessions of a device, or of all.
+    pub(super) fn end_sessions(
+        &mut self,
+        turn: &mut Turn<'_>,
+        key: UserKey,
+        device: Option<DeviceId>,
+        violation: Violation,
+    ) {
+        let ended = self.with_known(turn, key, |user, queues, turn| {
+            let before = user.sessions.len();
+            user.sessions.retain(|session| {
+                let stays = device.is_some_and(|device| session.device != device);
+                if !stays {
+                    queues.backlogs.end(turn, session.address, violation);
+                }
+                stays
+            });
+            user.sessions.shrink_to_fit();
+            (before - user.sessions.len()) as u64
+        });
+        self.open -= ended.unwrap_or_default();
+        self.forget_if_empty(turn, key);
     }
 
     /// A front shard says that a connection is gone.

@@ -69,10 +69,22 @@ impl Batch<'_> {
                 let key = keys::user(key);
                 self.put(&tables.ceilings, &key, list_codec::encode_number(&key, ceiling));
             }
+            Change::Contact(key, peer, row) => {
+                let key = keys::contact(*key, *peer);
+                match row {
+                    Some(row) => self.put(&tables.contacts, &key, list_codec::encode_contact(&key, row)),
+                    None => self.batch.remove(&tables.contacts, key),
+                }
+            }
             &Change::Position(key, device, position) => {
                 let key = keys::device(key, device);
                 self.put(&tables.positions, &key, list_codec::encode_number(&key, position));
             }
+            Change::Revocation(revocation) => {
+                let key = keys::revocation(revocation);
+                self.put(&tables.revocations, &key, list_codec::encode_number(&key, revocation.issued_to_s));
+            }
+            Change::Outlived(revocation) => self.batch.remove(&tables.revocations, keys::revocation(revocation)),
         }
     }
 

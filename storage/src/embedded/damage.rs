@@ -1,7 +1,8 @@
 //! A damaged small value keeps back itself only: what it was of is loaded all the same.
 
 use trunkline_shards::store::{
-    About, ConversationKey, ConversationMeta, DeviceReceipt, ListRow, Load, Loaded, Put, Row, StoreFault, UserKey,
+    About, ContactRow, ContactState, ConversationKey, ConversationMeta, DeviceReceipt, ListRow, Load, Loaded, Put, Row,
+    StoreFault, UserKey,
 };
 use trunkline_wire::ids::{ConversationId, DeviceId, Lsn, MessageId, TenantId, UserId};
 
@@ -115,6 +116,23 @@ fn a_damaged_row_of_a_list_is_left_out() {
     let page = load(&tables.view(), &Load::List { key: USER, above: 0, below: u64::MAX, rows_max: 9 });
     assert_eq!(page, Ok(Loaded::List(vec![list_row(3), list_row(1)], false)));
     assert_eq!(load(&tables.view(), &Load::ListRow { key: USER, conversation: bad }), Ok(Loaded::ListRow(None)));
+}
+
+#[test]
+fn a_damaged_contact_is_left_out_until_it_is_changed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tables = tables(folder.path());
+    let row = ContactRow { state: ContactState::Asked, blocked: false, changed_ms: 3 };
+    let peers = [UserId(2), UserId(3)];
+    peers.into_iter().for_each(|peer| write(&tables, Put::Contact { key: USER, peer, row: Some(row) }));
+    damage(&tables, &tables.contacts, &keys::contact(USER, UserId(2)));
+    let read = || match load(&tables.view(), &Load::Contact { key: USER, peer: UserId(2) }) {
+        Ok(Loaded::Contact(row, counts)) => (row, counts.asked),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(read(), (None, 1));
+    write(&tables, Put::Contact { key: USER, peer: UserId(2), row: Some(row) });
+    assert_eq!(read(), (Some(row), 2));
 }
 
 #[test]

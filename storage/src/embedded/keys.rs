@@ -1,6 +1,6 @@
 //! Keys of the tables: tenant first, never a shard, integers big-endian, so that order of keys is order of scans.
 
-use trunkline_shards::store::{ConversationKey, UserKey};
+use trunkline_shards::store::{ConversationKey, Revocation, UserKey};
 use trunkline_wire::ids::{ConversationId, DeviceId, TenantId, UserId};
 
 use crate::reads::slot_of;
@@ -45,6 +45,29 @@ pub(crate) fn device(key: UserKey, device: DeviceId) -> [u8; 16] {
     bytes[..12].copy_from_slice(&user(key));
     bytes[12..].copy_from_slice(&device.0.to_be_bytes());
     bytes
+}
+
+/// (tenant, user, other user).
+pub(crate) fn contact(key: UserKey, peer: UserId) -> [u8; 20] {
+    let mut bytes = [0; 20];
+    bytes[..12].copy_from_slice(&user(key));
+    bytes[12..].copy_from_slice(&peer.0.to_be_bytes());
+    bytes
+}
+
+/// The other user of such a key.
+pub(crate) fn contact_peer(key: &[u8]) -> Option<UserId> {
+    Some(UserId(u64::from_be_bytes(key.get(12..)?.try_into().ok()?)))
+}
+
+/// The conversation of the key of a meta.
+pub(crate) fn conversation_id(key: &[u8]) -> Option<ConversationId> {
+    Some(ConversationId(key.get(4..)?.try_into().ok()?))
+}
+
+/// The folded handle of such a key.
+pub(crate) fn handle_text(key: &[u8]) -> Option<&str> {
+    str::from_utf8(key.get(4..)?).ok()
 }
 
 /// (tenant, user, conversation): the key of a list's row.
@@ -105,6 +128,25 @@ pub(crate) fn mark_conversation(bytes: &[u8]) -> Option<ConversationKey> {
     let tenant = TenantId(u32::from_be_bytes(*tenant));
     let key = ConversationKey { tenant, conversation: ConversationId(conversation.try_into().ok()?) };
     (slot_of(key) == u16::from_be_bytes(*slot)).then_some(key)
+}
+
+/// (end, tenant, user, device): device 0 stands for all, since devices count from 1.
+pub(crate) fn revocation(revocation: &Revocation) -> [u8; 24] {
+    let mut bytes = [0; 24];
+    bytes[..8].copy_from_slice(&revocation.until_s.to_be_bytes());
+    bytes[8..].copy_from_slice(&device(revocation.key, revocation.device.unwrap_or(DeviceId(0))));
+    bytes
+}
+
+/// The revocation of such a key, of all tokens.
+pub(crate) fn revoked(key: &[u8]) -> Option<Revocation> {
+    let (until_s, key) = key.split_first_chunk::<8>()?;
+    let (tenant, key) = key.split_first_chunk::<4>()?;
+    let (user, device) = key.split_first_chunk::<8>()?;
+    let key = UserKey { tenant: TenantId(u32::from_be_bytes(*tenant)), user: UserId(u64::from_be_bytes(*user)) };
+    let device = u32::from_be_bytes(device.try_into().ok()?);
+    let device = (device != 0).then_some(DeviceId(device));
+    Some(Revocation { until_s: u64::from_be_bytes(*until_s), key, device, issued_to_s: u64::MAX })
 }
 
 /// (tenant, folded handle).

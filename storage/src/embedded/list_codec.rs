@@ -1,6 +1,6 @@
-//! Values of users' lists, of watermarks and of marks, in the form of [`super::sealed`].
+//! Values of users' lists and contacts, of watermarks and of marks, in the form of [`super::sealed`].
 
-use trunkline_shards::store::{About, DeviceReceipt, ListRow};
+use trunkline_shards::store::{About, ContactRow, ContactState, DeviceReceipt, ListRow};
 use trunkline_wire::ids::{ConversationId, DeviceId, UserId};
 
 use super::sealed::{Reader, Writer};
@@ -38,7 +38,7 @@ pub(crate) fn decode_order(key: &[u8], value: &[u8]) -> Option<(u64, Conversatio
     Reader::open(key, value)?.end(listed)
 }
 
-/// A ceiling, a position, or the announced seq of a mark.
+/// A ceiling, a position, the announced seq of a mark, or the time of a revocation.
 pub(crate) fn encode_number(key: &[u8], number: u64) -> Vec<u8> {
     Writer::new(8).u64(number).seal(key)
 }
@@ -59,4 +59,21 @@ pub(crate) fn decode_receipt(key: &[u8], value: &[u8]) -> Option<DeviceReceipt> 
     let mut fields = Reader::open(key, value)?;
     let receipt = DeviceReceipt { user, device, delivered_seq: fields.u64()?, read_seq: fields.u64()? };
     fields.end(receipt)
+}
+
+/// What a user is to another; who they are is the key's.
+pub(crate) fn encode_contact(key: &[u8], row: &ContactRow) -> Vec<u8> {
+    Writer::new(10).u8(row.state as u8).u8(row.blocked.into()).u64(row.changed_ms).seal(key)
+}
+
+pub(crate) fn decode_contact(key: &[u8], value: &[u8]) -> Option<ContactRow> {
+    let mut fields = Reader::open(key, value)?;
+    let state = ContactState::from_number(fields.u8()?)?;
+    let row = ContactRow { state, blocked: fields.u8()? != 0, changed_ms: fields.u64()? };
+    fields.end(row)
+}
+
+/// The same, and with whom.
+pub(crate) fn decode_contact_of(key: &[u8], value: &[u8]) -> Option<(UserId, ContactRow)> {
+    Some((super::keys::contact_peer(key)?, decode_contact(key, value)?))
 }

@@ -8,7 +8,8 @@ use fjall::{
     UserValue,
 };
 use trunkline_shards::store::{
-    ConversationKey, ConversationMeta, DeviceReceipt, ListRow, Row, StoreFault, UserKey, UserRow,
+    ContactRow, ConversationKey, ConversationMeta, DeviceReceipt, ListRow, Revocation, Row, StoreFault, UserKey,
+    UserRow,
 };
 use trunkline_wire::ids::{ConversationId, DeviceId, TenantId, UserId};
 
@@ -44,10 +45,14 @@ pub(crate) struct Tables {
     pub(super) ceilings: Keyspace,
     /// (tenant, user, device) -> position.
     pub(super) positions: Keyspace,
+    /// (tenant, user, other user) -> what they are to each other, as the first sees it.
+    pub(super) contacts: Keyspace,
     /// (tenant, user) -> account.
     pub(super) users: Keyspace,
     /// (tenant, folded handle) -> user.
     pub(super) handles: Keyspace,
+    /// (end, tenant, user, device) -> time of issue up to which tokens are revoked.
+    pub(super) revocations: Keyspace,
     /// What is said of the store itself.
     pub(super) store: Keyspace,
     // Last: the keyspaces let go before the database waits for its threads.
@@ -81,8 +86,10 @@ impl Tables {
             list_order: table("list_order")?,
             ceilings: table("ceilings")?,
             positions: table("positions")?,
+            contacts: table("contacts")?,
             users: table("users")?,
             handles: table("handles")?,
+            revocations: table("revocations")?,
             store: table("store")?,
             db,
         })
@@ -114,9 +121,9 @@ impl Tables {
     pub(super) fn all(&self) -> impl Iterator<Item = &Keyspace> {
         let of_conversations =
             [&self.messages, &self.conversations, &self.checkpoints, &self.receipts, &self.unannounced];
-        let of_users =
-            [&self.lists, &self.list_order, &self.ceilings, &self.positions, &self.users, &self.handles, &self.store];
-        of_conversations.into_iter().chain(of_users)
+        let of_lists = [&self.lists, &self.list_order, &self.ceilings, &self.positions];
+        let of_users = [&self.contacts, &self.users, &self.handles, &self.revocations, &self.store];
+        of_conversations.into_iter().chain(of_lists).chain(of_users)
     }
 }
 
@@ -318,5 +325,66 @@ impl Reads for View<'_> {
 
     fn position(&self, key: UserKey, device: DeviceId) -> Result<Option<u64>, StoreFault> {
         self.found_or(&self.tables.positions, &keys::device(key, device), list_codec::decode_number, Some(0))
+    }
+
+    fn revocations(&self, after: Option<Revocation>) -> impl Iterator<Item = Result<Revocation, StoreFault>> {
+        let table = &self.tables.revocations;
+        let first = after.map_or([0; 24], |after| keys::revocation(&after));
+        let found = self.range(table, &first, &[0xff; 24]);
+        let found = found.filter_map(|guard| {
+            decodable(table, guard, |key, value| {
+                let revocation = keys::revoked(key)?;
+                let Some(issued_to_s) = list_codec::decode_number(key, value) else {
+                    // Rather one token too many than one that was to end.
+                    damaged(table, key);
+                    return Some(revocation);
+                };
+                Some(Revocation { issued_to_s, ..revocation })
+            })
+        });
+        found.filter(move |found| match (found, &after) {
+            (Ok(found), Some(after)) => keys::revocation(found) != keys::revocation(after),
+            _ => true,
+        })
+    }
+
+    fn contact(&self, key: UserKey, peer: UserId) -> Result<Option<ContactRow>, StoreFault> {
+        self.found_or(&self.tables.contacts, &keys::contact(key, peer), list_codec::decode_contact, None)
+    }
+
+    fn contacts_behind(
+        &self,
+        key: UserKey,
+        after: UserId,
+    ) -> impl Iterator<Item = Result<(UserId, ContactRow), StoreFault>> {
+        let table = &self.tables.contacts;
+        let first = UserId(after.0.saturating_add(1));
+        let found = self.range(table, &keys::contact(key, first), &keys::contact(key, UserId(u64::MAX)));
+        found.filter_map(|guard| decodable(table, guard, list_codec::decode_contact_of))
+    }
+
+    fn handles_from(
+        &self,
+        tenant: TenantId,
+        first: &str,
+    ) -> impl Iterator<Item = Result<(String, UserId), StoreFault>> {
+        let table = &self.tables.handles;
+        // No text has such a byte.
+        let last = [&tenant.0.to_be_bytes()[..], &[0xff]].concat();
+        let decode =
+            |key: &[u8], value: &[u8]| Some((keys::handle_text(key)?.to_owned(), codec::decode_owner(key, value)?));
+        let found = self.range(table, &keys::handle(tenant, first), &last);
+        found.filter_map(move |guard| decodable(table, guard, decode))
+    }
+
+    fn metas_from(
+        &self,
+        first: ConversationKey,
+    ) -> impl Iterator<Item = Result<(ConversationId, ConversationMeta), StoreFault>> {
+        let table = &self.tables.conversations;
+        let last = ConversationKey { conversation: ConversationId([0xff; 16]), ..first };
+        let decode = |key: &[u8], value: &[u8]| Some((keys::conversation_id(key)?, codec::decode_meta(key, value)?));
+        let found = self.range(table, &keys::conversation(first), &keys::conversation(last));
+        found.filter_map(move |guard| decodable(table, guard, decode))
     }
 }

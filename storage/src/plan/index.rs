@@ -1,12 +1,15 @@
 //! Plans writes to the index: what only rises is merged with what is stored, or planned by the same group.
 
 use trunkline_shards::store::{
-    Append, ConversationKey, DeviceReceipt, ListChange, ListRow, Put, PutOutcome, StoreFault, UserKey,
+    Append, ConversationKey, DeviceReceipt, ListChange, ListRow, Put, PutOutcome, Revocation, StoreFault, UserKey,
 };
 use trunkline_wire::ids::{TenantId, UserId};
 
 use super::{Change, ListChanged, Planner, Target};
 use crate::reads::Reads;
+
+/// Most revocations that are forgotten when another one is remembered.
+const OUTLIVED_MAX: usize = 8;
 
 type Planned<T> = Result<T, StoreFault>;
 
@@ -15,6 +18,9 @@ impl<'a, R: Reads> Planner<'a, '_, R> {
         match put {
             Put::User { key, row } => self.change(Target::User(*key), Change::User(*key, row)),
             Put::ClaimHandle { tenant, folded, user } => return self.claim(*tenant, folded, *user),
+            Put::Contact { key, peer, row } => {
+                self.change(Target::Contact(*key, *peer), Change::Contact(*key, *peer, *row));
+            }
             Put::Checkpoint { key, as_of_seq, devices, members } => {
                 // A checkpoint never goes back, so that a late one does not forget a device.
                 if *as_of_seq >= self.checkpoint_seq(*key)? {
@@ -31,6 +37,7 @@ impl<'a, R: Reads> Planner<'a, '_, R> {
             Put::Position { key, device, position } => {
                 self.change(Target::Position(*key, *device), Change::Position(*key, *device, *position));
             }
+            Put::Revoke { revocation, now_s } => self.revoke(*revocation, *now_s)?,
         }
         Ok(PutOutcome::Done)
     }
@@ -92,6 +99,16 @@ impl<'a, R: Reads> Planner<'a, '_, R> {
         Ok(())
     }
 
+    /// What is written makes room for itself, so that the table does not grow for ever.
+    fn revoke(&mut self, revocation: Revocation, now_s: u64) -> Planned<()> {
+        let outlived: Vec<_> = self.reads.revocations(None).take(OUTLIVED_MAX).collect::<Planned<_>>()?;
+        for outlived in outlived.into_iter().filter(|outlived| outlived.until_s <= now_s) {
+            self.change(target_of(&outlived), Change::Outlived(outlived));
+        }
+        self.change(target_of(&revocation), Change::Revocation(revocation));
+        Ok(())
+    }
+
     /// A row that cannot be read keeps back itself only: the others are changed, though the answer is a fault.
     fn change_lists(&mut self, changes: &[ListChange]) -> Planned<()> {
         let mut outcome = Ok(());
@@ -116,6 +133,10 @@ impl<'a, R: Reads> Planner<'a, '_, R> {
         }
         Ok(())
     }
+}
+
+fn target_of(revocation: &Revocation) -> Target<'static> {
+    Target::Revocation(revocation.until_s, revocation.key, revocation.device)
 }
 
 fn new_row(change: &ListChange) -> ListRow {

@@ -32,10 +32,14 @@ macro_rules! contract_cases {
             a_mark_comes_with_its_rows, an_append_alone_has_no_mark, a_mark_stays_until_it_is_unmarked,
             the_lower_mark_stays, marks_of_a_group_are_set_in_order, an_append_again_keeps_its_mark,
             marks_are_in_order_of_slots, marks_are_paged, marks_of_tenants_are_apart,
-            ceilings_never_go_down, the_last_position_counts, receipts_never_go_down, receipts_are_in_order,
+            ceilings_never_go_down, the_last_position_counts,
+            revocations_are_in_order_of_their_ends, revocations_are_forgotten_when_they_have_ended, receipts_never_go_down, receipts_are_in_order,
             missing_users_are_named, members_come_from_rows, members_come_from_checkpoint_and_rows,
             a_change_below_the_checkpoint_is_counted_once, members_of_many_rows_are_folded_in_order,
             rows_of_the_server_have_no_device, a_checkpoint_of_a_group_never_goes_back);
+        $crate::contract_cases!($open; people_cases;
+            the_last_contact_counts, contacts_are_paged_in_order_of_user, a_1_1_comes_with_what_is_blocked,
+            handles_are_paged_by_their_beginning, conversations_are_paged_in_order_of_id);
         $crate::contract_cases!($open; list_cases;
             a_new_row_begins_open, numbers_of_a_row_never_go_down, a_late_change_brings_no_name_back,
             a_later_join_wins, of_the_same_join_the_end_wins, an_earlier_window_is_nothing,

@@ -1,8 +1,10 @@
 //! Promises about what is kept beside messages: marks, ceilings, positions, watermarks, members.
 
-use trunkline_shards::store::{Append, ConversationKey, ConversationMeta, Member, Put, PutOutcome, Row, UserKey};
+use trunkline_shards::store::{
+    Append, ConversationKey, ConversationMeta, Member, Put, PutOutcome, Revocation, Row, UserKey,
+};
 use trunkline_storage::Write;
-use trunkline_wire::ids::{HASH_SLOTS, HashSlot, TenantId, UserId};
+use trunkline_wire::ids::{DeviceId, HASH_SLOTS, HashSlot, TenantId, UserId};
 use trunkline_wire::message::{Change, Role};
 
 use crate::rows::*;
@@ -127,6 +129,48 @@ pub fn ceilings_never_go_down(store: &mut Store) {
     assert_eq!(store.ceiling(user(ALICE)), 1024);
     store.commit(&[ceiling(user(ALICE), 3000), ceiling(user(ALICE), 2000), ceiling(user(BOB), 5)]);
     assert_eq!((store.ceiling(user(ALICE)), store.ceiling(user(BOB)), store.ceiling(user(CAROL))), (3000, 5, 0));
+}
+
+fn revocation(until_s: u64, user: UserKey, device: Option<u32>) -> Revocation {
+    Revocation { until_s, key: user, device: device.map(DeviceId), issued_to_s: 7 }
+}
+
+pub fn revocations_are_in_order_of_their_ends(store: &mut Store) {
+    assert_eq!(store.revocations(None, 9), (vec![], false));
+    let other = UserKey { tenant: TenantId(9), ..user(ALICE) };
+    let all = [
+        revocation(100, user(ALICE), None),
+        revocation(100, user(ALICE), Some(1)),
+        revocation(100, user(ALICE), Some(u32::MAX)),
+        revocation(100, other, None),
+        revocation(u64::MAX, user(BOB), Some(3)),
+    ];
+    for at in [4, 1, 3, 0, 2] {
+        store.put(revoke(all[at], 0));
+    }
+    assert_eq!(store.revocations(None, 9), (all.to_vec(), false));
+    assert_eq!(store.revocations(None, 2), (all[..2].to_vec(), true));
+    assert_eq!(store.revocations(Some(all[1]), 3), (all[2..].to_vec(), false));
+    assert_eq!(store.revocations(Some(all[4]), 3), (vec![], false));
+    let later = Revocation { issued_to_s: 8, ..all[1] };
+    store.put(revoke(later, 0));
+    assert_eq!(store.revocations(Some(all[0]), 1), (vec![later], true), "the last one counts");
+}
+
+pub fn revocations_are_forgotten_when_they_have_ended(store: &mut Store) {
+    for until_s in 1..=20 {
+        store.put(revoke(revocation(until_s, user(ALICE), Some(1)), 0));
+    }
+    let lasting = revocation(99, user(BOB), None);
+    store.put(revoke(lasting, 5));
+    assert_eq!(store.revocations(None, 99).0.len(), 16, "1 to 5 have ended");
+    // Two of a group want to forget the same.
+    store.commit(&[revoke(lasting, 20), revoke(revocation(98, user(BOB), None), 20)]);
+    store.put(revoke(lasting, 20));
+    assert_eq!(store.revocations(None, 99).0, [revocation(98, user(BOB), None), lasting]);
+    // One that has ended already is there until the next one comes.
+    store.put(revoke(revocation(3, user(BOB), Some(1)), 20));
+    assert_eq!(store.revocations(None, 1).0, [revocation(3, user(BOB), Some(1))]);
 }
 
 pub fn the_last_position_counts(store: &mut Store) {

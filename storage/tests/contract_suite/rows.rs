@@ -1,11 +1,10 @@
 //! Builds writes and asks a store, in as few words as a test needs.
-#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::sync::Arc;
 
 use trunkline_shards::store::{
     About, Append, ConversationImage, ConversationKey, ConversationMeta, DeviceHigh, DeviceReceipt, ListChange,
-    ListRow, Load, Loaded, Member, Put, PutOutcome, Row, StoreFault, StoreResult, UserKey, UserRow,
+    ListRow, Load, Loaded, Member, Put, PutOutcome, Revocation, Row, StoreFault, StoreResult, UserKey, UserRow,
 };
 use trunkline_storage::{Fatal, Index, Log, Misuse, Write};
 use trunkline_wire::ids::{ConversationId, DeviceId, Lsn, MessageId, TenantId, UserId};
@@ -102,6 +101,10 @@ pub fn position(key: UserKey, device: u32, position: u64) -> Write {
     put(Put::Position { key, device: DeviceId(device), position })
 }
 
+pub fn revoke(revocation: Revocation, now_s: u64) -> Write {
+    put(Put::Revoke { revocation, now_s })
+}
+
 pub fn about() -> About {
     About { kind: 2, peer: UserId(0), title: "Éire 🦀".to_owned() }
 }
@@ -154,6 +157,7 @@ pub struct Store {
     pub log: Box<dyn Log>,
     pub index: Arc<dyn Index>,
     /// Goes last: the folder of an embedded store.
+    #[expect(dead_code, reason = "it goes with the store")]
     pub folder: Option<tempfile::TempDir>,
 }
 
@@ -247,6 +251,13 @@ impl Store {
     pub fn position(&self, key: UserKey, device: u32) -> Option<u64> {
         match self.load(Load::Position { key, device: DeviceId(device) }) {
             Loaded::Position(position) => position,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn revocations(&self, after: Option<Revocation>, revocations_max: u32) -> (Vec<Revocation>, bool) {
+        match self.load(Load::Revocations { after, revocations_max }) {
+            Loaded::Revocations(revocations, more) => (revocations, more),
             other => panic!("{other:?}"),
         }
     }

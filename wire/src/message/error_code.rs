@@ -26,7 +26,7 @@ error_codes! {
     Malformed = 2, "malformed";
     /// Something other than Hello came first, or Hello came twice.
     NotAuthenticated = 3, "not_authenticated";
-    /// The token is no token, or signed with another deployment's key.
+    /// The token is no token, or signed with another deployment's key; or its device was signed out.
     TokenInvalid = 4, "token_invalid";
     /// The token is past its end.
     TokenExpired = 5, "token_expired";
