@@ -20,5 +20,6 @@ pub mod public;
 pub mod sign_in;
 #[cfg(test)]
 mod test_shards;
+pub mod transport;
 
 pub use ask::{AskError, BoxedShards, Shards};

@@ -52,6 +52,15 @@ pub const SIGN_IN_THREADS_MAX: usize = 2;
 /// Requests that may wait for one of them; more are refused as busy.
 pub const SIGN_IN_WAITING_MAX: usize = 62;
 
+/// Bytes of a peer's TLS handshake. A first message is below 2 KiB, with keys against quantum computers and a ticket.
+pub const TLS_HANDSHAKE_BYTES_MAX: usize = 16 * 1024;
+/// Bytes that a connection of the public port reads, and seals, at a time.
+pub const STREAM_READ_BYTES: usize = 8 * 1024;
+/// Sealed bytes that wait for a socket, beyond which nothing more is sealed.
+pub const STREAM_UNSENT_BYTES_MAX: usize = 64 * 1024;
+/// Largest file of a certificate or its key, in bytes.
+pub const PEM_BYTES_MAX: u64 = 1024 * 1024;
+
 /// Milliseconds that a shard gets for one answer; it reads and writes the store for it.
 pub const ASK_ANSWER_MS: u64 = 10_000;
 /// Milliseconds during which a busy shard is asked again.

@@ -8,6 +8,7 @@ mod guest;
 mod people;
 mod routes;
 mod seats;
+mod upgrade;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -26,11 +27,13 @@ use crate::http::{HttpError, Watch, Worker, bind, serve};
 use crate::limits::{
     ADMIN_ACCEPT_AGAIN_MS, GUESTS_WAITING_MAX, PUBLIC_CONNECTION_MS, PUBLIC_HEAD_MS, SIGN_IN_THREADS_MAX,
 };
+use crate::transport::{Certificate, Transport};
 
 use guest::Stream;
 use seats::Seats;
 
 pub use routes::Door;
+pub use upgrade::{Returning, TakesBack, WayBack};
 
 /// How much less than others the threads behind the port get of a core (nice(2)).
 const NICE: i32 = 10;
@@ -42,6 +45,10 @@ pub struct Guest {
     pub socket: OwnedFd,
     /// What was read of it: the beginning of a request.
     pub bytes: Vec<u8>,
+    /// What came behind that, as it was on the socket.
+    pub unread: Vec<u8>,
+    /// What lies between the socket and the bytes.
+    pub transport: Transport,
 }
 
 /// Where shards put guests. It never makes them wait: where too many come at once, connections are closed.
@@ -78,17 +85,24 @@ impl Public {
     ///
     /// # Errors
     /// See [`HttpError`]; its text says what to do.
-    pub fn open(arrivals: Arrivals, listen: Option<&str>, door: Door, watch: Arc<Watch>) -> Result<Public, HttpError> {
+    pub fn open(
+        arrivals: Arrivals,
+        listen: Option<&str>,
+        certificate: Option<Arc<Certificate>>,
+        door: Door,
+        way_back: WayBack,
+        watch: Arc<Watch>,
+    ) -> Result<Public, HttpError> {
         let listener = listen.map(|listen| bind("http.listen", listen)).transpose()?;
         let system = |error| HttpError::System(listen.unwrap_or("the public port").to_owned(), error);
         let address = listener.as_ref().map(StdListener::local_addr).transpose().map_err(system)?;
         let runtime = runtime().map_err(system)?;
-        let routes = routes::routes(door, watch);
+        let routes = routes::routes(door, way_back, watch);
         let serving = async move {
             let seats = Seats::new();
             tokio::join!(welcome_all(arrivals, &seats, &routes), async {
                 if let Some(listener) = listener {
-                    accept_all(listener, &seats, &routes).await;
+                    accept_all(listener, certificate.as_deref(), &seats, &routes).await;
                 }
             });
         };
@@ -120,11 +134,14 @@ async fn welcome_all(mut arrivals: Arrivals, seats: &Seats, routes: &Router) {
     }
 }
 
-async fn accept_all(listener: StdListener, seats: &Seats, routes: &Router) {
+async fn accept_all(listener: StdListener, certificate: Option<&Certificate>, seats: &Seats, routes: &Router) {
     let listener = TcpListener::from_std(listener).expect("a listener on a runtime with I/O");
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => seat(Stream::accepted(stream, peer), seats, routes),
+            Ok((stream, peer)) => {
+                let transport = certificate.map_or(Transport::Plain, Certificate::accept);
+                seat(Stream::accepted(stream, peer, transport), seats, routes);
+            }
             Err(_) => tokio::time::sleep(Duration::from_millis(ADMIN_ACCEPT_AGAIN_MS)).await,
         }
     }

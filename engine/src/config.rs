@@ -5,6 +5,7 @@
 
 mod error;
 pub mod knobs;
+mod public_port;
 mod relations;
 pub mod settings;
 
@@ -14,8 +15,10 @@ use std::path::PathBuf;
 use tracing::Level;
 use trunkline_cli::stderr_log::Format;
 use trunkline_edge::sign_in::Policy;
+use trunkline_edge::transport::CertificateFiles;
 use trunkline_shards::limits::Limits;
 use trunkline_storage::embedded::Options as StoreOptions;
+use trunkline_wire::websocket::Origins;
 
 pub use error::ConfigError;
 
@@ -69,6 +72,12 @@ pub struct Config {
     pub ring_connections: u32,
     /// `http.listen`: HOST:PORT for other requests, where the kernel cannot hand their connections over; empty: none.
     pub http_listen: String,
+    /// `http.origins`: whose pages may connect beside those of the same host.
+    pub http_origins: Origins,
+    /// `tls.certificate` and `tls.key`: files; both empty: no TLS.
+    pub tls_certificate: PathBuf,
+    /// See `tls_certificate`.
+    pub tls_key: PathBuf,
     /// `accounts.*`.
     pub accounts: Policy,
     /// `log.format`: what reports on stderr look like.
@@ -93,6 +102,9 @@ impl Default for Config {
             ring_buffers: 0,
             ring_connections: 0,
             http_listen: "127.0.0.1:7402".into(),
+            http_origins: Origins::default(),
+            tls_certificate: PathBuf::new(),
+            tls_key: PathBuf::new(),
             accounts: Policy::default(),
             log_format: Format::Text,
             log_level: Level::INFO,
@@ -119,6 +131,12 @@ impl Config {
         let default = Config::default();
         let changed = knobs().iter().filter(|knob| knob.read(self) != knob.read(&default));
         changed.map(|knob| format!("{}={}", knob.key, knob.read(self))).collect()
+    }
+
+    /// What connections are encrypted with, if they are.
+    pub fn certificate_files(&self) -> Option<CertificateFiles> {
+        let files = CertificateFiles { certificate: self.tls_certificate.clone(), key: self.tls_key.clone() };
+        (files.certificate != PathBuf::new()).then_some(files)
     }
 
     /// What each ring is made with.
@@ -176,6 +194,7 @@ mod tests {
             ("store", "redis", "embedded or memory"),
             ("ring.disable", "turbo", "no_sqarray"),
             ("ring.buffers", "3", "power of two"),
+            ("http.origins", "chat.example", "https://chat.example"),
         ] {
             let error = config.set(key, value).unwrap_err().to_string();
             assert!(error.contains(part), "{key}={value}: {error}");

@@ -4,6 +4,8 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use trunkline_edge::transport::Transport;
+
 /// Such a connection.
 #[derive(Debug)]
 pub struct Guest {
@@ -11,6 +13,10 @@ pub struct Guest {
     pub socket: OwnedFd,
     /// What was read of it already: the beginning of a request.
     pub bytes: Vec<u8>,
+    /// What came behind that, as it was on the socket.
+    pub unread: Vec<u8>,
+    /// What lies between the socket and the bytes.
+    pub transport: Transport,
 }
 
 /// Where they go. It is called by shards and must not block.

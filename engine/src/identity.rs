@@ -9,12 +9,12 @@ use std::sync::Arc;
 use trunkline_cli::{Failure, identity, time};
 use trunkline_edge::admin::{Admin, AdminSocket, Facts, Refusal, Request, Revoked, Token};
 use trunkline_edge::http::{HttpError, HttpPort, Watch};
-use trunkline_edge::public::{self, Arrivals, Door, Public};
+use trunkline_edge::public::{self, Arrivals, Door, Public, TakesBack, WayBack};
 use trunkline_edge::sign_in::{Policy, SignIn};
 use trunkline_edge::{BoxedShards, keys};
 use trunkline_engine::ring::Feature;
 use trunkline_engine::{Config, Guest, GuestDoor, Server, ShardSetup};
-use trunkline_shards::{LaneRoom, Shard, ShardConfig};
+use trunkline_shards::{Doorstep, LaneRoom, Shard, ShardConfig};
 use trunkline_wire::token::TokenKeys;
 
 use crate::reach::{Reach, connect};
@@ -39,15 +39,20 @@ pub fn serve(config: &Config) -> ExitCode {
         }
     };
     let keys_of_shards = keys.clone();
+    let origins = config.http_origins.clone();
     let make_core = move |setup: ShardSetup| {
         let room = LaneRoom { pushes: setup.room.pushes, answers: setup.room.answers };
         let now = trunkline_engine::clock::now();
-        let ShardSetup { shard, shards, limits, seed, incarnation, revocations, hands_over, .. } = setup;
+        let ShardSetup { shard, shards, limits, seed, incarnation, revocations, hands_over, secure, .. } = setup;
+        let doorstep = Doorstep { hands_over, origins: origins.clone(), secure };
         let keys = keys_of_shards.clone();
-        Shard::new(ShardConfig { shard, shards, keys, limits, room, seed, incarnation, revocations, hands_over, now })
+        Shard::new(ShardConfig { shard, shards, keys, limits, room, seed, incarnation, revocations, doorstep, now })
     };
     let (porch, arrivals) = public::porch();
-    let guests = GuestDoor::new(move |Guest { socket, bytes }| porch.receive(public::Guest { socket, bytes }));
+    let guests = GuestDoor::new(move |guest: Guest| {
+        let Guest { socket, bytes, unread, transport } = guest;
+        porch.receive(public::Guest { socket, bytes, unread, transport });
+    });
     // All of them stay until the server has drained.
     let code = trunkline_engine::run(config, Some(guests), make_core, |server| {
         watch.runs(Running::of(server));
@@ -72,10 +77,17 @@ fn open_public(
     let sign_in = SignIn::new(shards, keys.clone(), policy(config)).map_err(|error| error.to_string())?;
     let apart = !server.features().has(Feature::FixedFdInstall);
     let listen = Some(config.http_listen.as_str()).filter(|listen| apart && !listen.is_empty());
-    let public =
-        Public::open(arrivals, listen, Door::new(sign_in), Arc::clone(watch)).map_err(|error| error.to_string())?;
+    let way_back = WayBack {
+        shards: Arc::clone(server.returns()) as Arc<dyn TakesBack>,
+        origins: Arc::new(config.http_origins.clone()),
+        secure: server.certificate().is_some(),
+    };
+    let (certificate, door) = (server.certificate().cloned(), Door::new(sign_in));
+    let public = Public::open(arrivals, listen, certificate, door, way_back, Arc::clone(watch));
+    let public = public.map_err(|error| error.to_string())?;
     if let Some(address) = public.address() {
-        tracing::warn!("this kernel cannot hand connections over (Linux 6.8 can): accounts on http://{address}");
+        let scheme = if server.certificate().is_some() { "https" } else { "http" };
+        tracing::warn!("this kernel cannot hand connections over (Linux 6.8 can): accounts on {scheme}://{address}");
     } else if apart {
         tracing::warn!("this kernel cannot hand connections over, and `http.listen` is empty: nobody can sign in");
     }

@@ -19,6 +19,7 @@ pub mod life;
 pub mod listener;
 pub mod placement;
 pub mod reactor;
+pub mod returns;
 pub mod ring;
 pub mod run;
 pub mod server;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -101,14 +101,22 @@ fn refused(address: SocketAddr, error: io::Error) -> ListenError {
     }
 }
 
+/// Gives a socket that was accepted elsewhere the options of those that are accepted here.
+///
+/// # Errors
+/// The system's.
+pub fn dress(socket: impl AsFd) -> rustix::io::Result<()> {
+    set_tcp_nodelay(&socket, true)?;
+    set_socket_send_buffer_size(&socket, SEND_BUFFER_BYTES)
+}
+
 /// Accepted sockets inherit the options.
 fn socket(address: SocketAddr, shared: bool) -> rustix::io::Result<OwnedFd> {
     let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
     let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, Some(ipproto::TCP))?;
     set_socket_reuseaddr(&socket, true)?;
     set_socket_reuseport(&socket, shared)?;
-    set_tcp_nodelay(&socket, true)?;
-    set_socket_send_buffer_size(&socket, SEND_BUFFER_BYTES)?;
+    dress(&socket)?;
     bind(&socket, &address)?;
     Ok(socket)
 }

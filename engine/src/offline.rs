@@ -13,7 +13,7 @@ use trunkline_engine::clock;
 use trunkline_shards::contract::{AdminAnswer, AdminRequest, Core, Effect, Effects, Event, ShardId, Ticket};
 use trunkline_shards::limits::Limits;
 use trunkline_shards::store::StoreResult;
-use trunkline_shards::{LaneRoom, Shard, ShardConfig};
+use trunkline_shards::{Doorstep, LaneRoom, Shard, ShardConfig};
 use trunkline_storage::embedded::{self, EmbeddedIndex, EmbeddedLog, OpenError, Options};
 use trunkline_storage::{Index, Log, Write};
 use trunkline_wire::token::TokenKeys;
@@ -67,7 +67,7 @@ impl<L: Log, I: Index> Offline<L, I> {
             seed,
             incarnation: log.incarnation(),
             revocations: Arc::from([]),
-            hands_over: false,
+            doorstep: Doorstep::default(),
             now: clock::now(),
         });
         Offline {

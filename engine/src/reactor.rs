@@ -8,11 +8,15 @@ mod completions;
 mod connections;
 mod counts;
 mod effects;
+mod returned;
+mod secured;
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use trunkline_edge::public::Returning;
+use trunkline_edge::transport::Certificate;
 use trunkline_shards::contract::{Core, Effects, Event, Now};
 
 use crate::clock;
@@ -20,6 +24,7 @@ use crate::control::ControlPort;
 use crate::guests::GuestDoor;
 use crate::lane::Port;
 use crate::life::Life;
+use crate::returns::ReturnPort;
 use crate::ring::{Completion, Ring};
 use crate::store::StorePort;
 use crate::wake::Doorbell;
@@ -27,6 +32,7 @@ use crate::wake::Doorbell;
 use acceptor::Acceptor;
 use connections::Connections;
 use counts::LoopCounts;
+use secured::Transports;
 
 /// Recipients that a core may hand messages on to per turn, beside its events.
 const WORK_BUDGET: u32 = 1024;
@@ -48,10 +54,23 @@ pub struct Links {
     pub control: ControlPort,
     /// To whoever answers what shards do not.
     pub guests: Option<GuestDoor>,
+    /// From there, connections whose clients want a WebSocket after all.
+    pub returns: ReturnPort,
+    /// What connections are encrypted with.
+    pub certificate: Option<Arc<Certificate>>,
     /// What wakes the shard.
     pub doorbell: Arc<Doorbell>,
     /// When to drain and when to end.
     pub life: Arc<Life>,
+}
+
+/// What was read of a connection that is being handed over.
+#[derive(Debug, Default)]
+struct Leaving {
+    /// What it said.
+    bytes: Vec<u8>,
+    /// What came behind that, as it was on the socket.
+    unread: Vec<u8>,
 }
 
 /// A shard's loop and all it drives.
@@ -61,8 +80,11 @@ pub struct Reactor<C> {
     links: Links,
     acceptor: Acceptor,
     connections: Connections,
-    /// Bytes of connections that are being handed over, by slot.
-    leaving: HashMap<u32, Vec<u8>>,
+    transports: Transports,
+    /// Connections that are being handed over, by slot.
+    leaving: HashMap<u32, Leaving>,
+    /// Connections that are getting a slot, by place.
+    entering: HashMap<u32, Returning>,
     effects: Effects,
     completions: Vec<Completion>,
     now: Now,
@@ -77,13 +99,16 @@ impl<C: Core> Reactor<C> {
     /// A reactor that will accept on `listener`.
     pub fn new(core: C, ring: Ring, listener: OwnedFd, links: Links) -> Reactor<C> {
         let acceptor = Acceptor::new(listener, &ring);
+        let transports = Transports::new(links.certificate.clone());
         Reactor {
             core,
             ring,
             links,
             acceptor,
             connections: Connections::default(),
+            transports,
             leaving: HashMap::new(),
+            entering: HashMap::new(),
             effects: Effects::new(),
             completions: Vec::new(),
             now: clock::now(),
@@ -105,11 +130,13 @@ impl<C: Core> Reactor<C> {
         self.enter();
         self.counts.turns += 1;
         self.now = clock::now();
+        self.tell_unsent();
         self.gather();
         self.take_inbound();
         self.busy |= self.core.work(self.now, WORK_BUDGET, &mut self.effects);
         self.carry_out_effects();
         self.acceptor.arm(&mut self.ring, self.now.mono_ns);
+        self.links.returns.set_room(self.acceptor.has_room());
     }
 
     /// Hands everything to the kernel; sleeps there if nothing is left to do.
@@ -164,15 +191,17 @@ impl<C: Core> Reactor<C> {
             self.acceptor.stop(&mut self.ring);
             self.core.apply(self.now, Event::Drain, &mut self.effects);
         }
+        self.take_returns();
         // What could not be taken in this turn is taken in the next, without a sleep in between.
-        self.busy |= self.links.store.has_answers();
+        self.busy |= self.links.store.has_answers() || self.links.returns.has_waiting();
     }
 
     fn has_inbound(&self) -> bool {
-        let Links { port, store, control, life, .. } = &self.links;
+        let Links { port, store, control, returns, life, .. } = &self.links;
         port.has_input()
             || store.has_answers()
             || control.has_questions()
+            || returns.has_waiting()
             || life.has_ended()
             || life.is_draining() != self.draining
     }

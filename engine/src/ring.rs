@@ -10,6 +10,7 @@ mod completion;
 mod flush;
 mod install;
 mod names;
+mod place;
 mod receive;
 mod setup;
 
@@ -30,6 +31,7 @@ pub use setup::{Feature, Features, RingFault};
 
 use buffers::BufferRing;
 use names::{Names, SocketName};
+use place::Places;
 
 /// What a ring is made with.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +59,7 @@ pub struct Ring {
     /// By slot.
     flights: Vec<Flight>,
     names: Names,
+    places: Places,
     accept_names: Vec<SocketName>,
     doorbell: Arc<Doorbell>,
     doorbell_count: Box<u64>,
@@ -87,6 +90,7 @@ impl Ring {
             buffers,
             flights: Vec::new(),
             names: Names::default(),
+            places: Places::default(),
             accept_names,
             doorbell,
             doorbell_count: Box::new(0),
@@ -197,6 +201,7 @@ impl Drop for Ring {
             self.buffers.leak();
             std::mem::forget(std::mem::take(&mut self.flights));
             std::mem::forget(std::mem::take(&mut self.names));
+            std::mem::forget(std::mem::take(&mut self.places));
             std::mem::forget(std::mem::take(&mut self.accept_names));
             std::mem::forget(std::mem::take(&mut self.doorbell_count));
         }

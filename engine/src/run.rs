@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag::register_conditional_shutdown;
 use signal_hook::iterator::Signals;
+use trunkline_edge::transport::Certificate;
 use trunkline_shards::contract::Core;
 
 use crate::config::{Config, StoreKind};
@@ -49,7 +50,7 @@ pub fn run<C: Core, K>(
         Err(reason) => return fail(&reason),
     };
     print_ready(config, &server);
-    signals.forever().next();
+    serve_until_stopped(&mut signals, &server);
     impatient.store(true, Ordering::SeqCst);
     tracing::info!("stopping, a second signal exits at once");
     exit_at(Instant::now() + STOP_MAX);
@@ -66,6 +67,28 @@ fn signals(impatient: &Arc<AtomicBool>) -> std::io::Result<Signals> {
         register_conditional_shutdown(signal, EXIT_IMPATIENT, Arc::clone(impatient))?;
     }
     Signals::new([SIGTERM, SIGINT])
+}
+
+/// Reads the certificate again at each SIGHUP. Without one that signal is left alone, and ends the process.
+fn serve_until_stopped(signals: &mut Signals, server: &Server) {
+    if server.certificate().is_some()
+        && let Err(error) = signals.add_signal(SIGHUP)
+    {
+        tracing::warn!("can't handle SIGHUP: {error}; a new certificate needs a new start");
+    }
+    for signal in signals.forever() {
+        match server.certificate() {
+            Some(certificate) if signal == SIGHUP => reload(certificate),
+            _ => return,
+        }
+    }
+}
+
+fn reload(certificate: &Certificate) {
+    match certificate.reload() {
+        Ok(()) => tracing::info!("new connections get what is in {} now", certificate.files().certificate.display()),
+        Err(error) => tracing::error!("the certificate stays as it was: {error}"),
+    }
 }
 
 /// Whatever still hangs then does so after the drain, so nothing acknowledged is lost by leaving.
@@ -99,9 +122,10 @@ fn print_ready(config: &Config, server: &Server) {
         StoreKind::Embedded => format!("embedded store in {}", config.data.display()),
         StoreKind::Memory => "memory store".to_owned(),
     };
+    let scheme = if server.certificate().is_some() { "wss" } else { "ws" };
     let mut out = std::io::stdout().lock();
     // Whoever started it may not listen; the server serves all the same.
-    let _ = writeln!(out, "trunkline is ready: ws://{}/v1/ws ({shards}, {store})", server.address());
+    let _ = writeln!(out, "trunkline is ready: {scheme}://{}/v1/ws ({shards}, {store})", server.address());
     let _ = out.flush();
 }
 

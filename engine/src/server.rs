@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel;
+use trunkline_edge::transport::{Certificate, CertificateError};
 use trunkline_shards::contract::{Core, ShardId};
 use trunkline_shards::limits::Limits;
 use trunkline_shards::store::{Load, Loaded, Revocation, StoreFault};
@@ -23,6 +24,7 @@ use crate::life::Life;
 use crate::listener::{self, ListenError};
 use crate::placement;
 use crate::reactor::{Links, Reactor};
+use crate::returns::{self, ReturnDoor};
 use crate::ring::{Feature, Features, Ring, RingFault, RingOptions};
 use crate::store::{self, StorePort, StoreWatch};
 use crate::thread;
@@ -50,6 +52,8 @@ pub struct ShardSetup {
     pub revocations: Arc<[Revocation]>,
     /// Whether connections that ask for something else can be handed over.
     pub hands_over: bool,
+    /// Whether connections are encrypted.
+    pub secure: bool,
     /// Random, from the system.
     pub seed: [u8; 32],
 }
@@ -63,6 +67,8 @@ pub enum StartError {
     Ring(RingFault),
     /// The store can't be opened.
     Store(OpenError),
+    /// There is no certificate where there should be one.
+    Certificate(CertificateError),
     /// Which devices are signed out cannot be read, so that nobody may be let in.
     Revocations(PathBuf),
 }
@@ -73,6 +79,7 @@ impl fmt::Display for StartError {
             StartError::Listen(error) => error.fmt(formatter),
             StartError::Ring(error) => error.fmt(formatter),
             StartError::Store(error) => error.fmt(formatter),
+            StartError::Certificate(error) => error.fmt(formatter),
             StartError::Revocations(data) => write!(
                 formatter,
                 "which devices are signed out cannot be read from {} (see above), so nobody can be let in; check the disk \
@@ -92,6 +99,8 @@ pub struct Server {
     features: Features,
     control: Control,
     watch: StoreWatch,
+    certificate: Option<Arc<Certificate>>,
+    returns: Arc<ReturnDoor>,
     life: Arc<Life>,
     shards: Vec<JoinHandle<()>>,
     store: Vec<JoinHandle<()>>,
@@ -131,6 +140,8 @@ impl Server {
         make_core: impl Fn(ShardSetup) -> C + Send + Sync + 'static,
     ) -> Result<Server, StartError> {
         raise_descriptor_limit();
+        let certificate = config.certificate_files().map(Certificate::open).transpose();
+        let certificate = certificate.map_err(StartError::Certificate)?.map(Arc::new);
         let (listeners, address) = listener::open(&config.listen, config.shards).map_err(StartError::Listen)?;
         let doorbells = doorbells(config.shards)?;
         let watch = StoreWatch::default();
@@ -138,6 +149,8 @@ impl Server {
         let OpenedStore { ports: store_ports, threads: store, incarnation, revocations } =
             open_store(config, &doorbells, &watch)?;
         let (control, control_ports) = control(&doorbells);
+        let (returns, return_ports) = returns::returns(&doorbells);
+        let returns = Arc::new(returns);
         let life = Arc::new(Life::new(Arc::clone(&doorbells)));
         let room = room_of_mesh(config.shards);
         let lanes = mesh(&doorbells, room);
@@ -146,15 +159,30 @@ impl Server {
         let make_core = Arc::new(make_core);
         let cores = placement::cores();
         let mut shards = Vec::new();
-        let ends = listeners.into_iter().zip(lanes).zip(store_ports).zip(control_ports).zip(doorbells.iter());
-        for (shard, ((((listener, port), store), control), doorbell)) in (0..).zip(ends) {
+        let ends = listeners
+            .into_iter()
+            .zip(lanes)
+            .zip(store_ports)
+            .zip(control_ports)
+            .zip(return_ports)
+            .zip(doorbells.iter());
+        for (shard, (((((listener, port), store), control), returns), doorbell)) in (0..).zip(ends) {
             let doorbell = Arc::clone(doorbell);
             let seat = Seat {
                 options: config.ring_options(),
                 v6: address.is_ipv6(),
                 core: config.pin.then(|| placement::core_of(&cores, shard)),
                 listener,
-                links: Links { port, store, control, guests: guests.clone(), doorbell, life: Arc::clone(&life) },
+                links: Links {
+                    port,
+                    store,
+                    control,
+                    guests: guests.clone(),
+                    returns,
+                    certificate: certificate.clone(),
+                    doorbell,
+                    life: Arc::clone(&life),
+                },
                 all_out: Arc::clone(&all_out),
                 ready: ready.clone(),
             };
@@ -168,13 +196,15 @@ impl Server {
                 incarnation,
                 revocations: Arc::clone(&revocations),
                 hands_over: false,
+                secure: certificate.is_some(),
                 seed: random_seed(),
             };
             let make_core = Arc::clone(&make_core);
             shards.push(thread::spawn(&format!("shard-{shard}"), move || seat.run(setup, &*make_core)));
         }
         drop(ready);
-        let mut server = Server { address, features: Features::NONE, control, watch, life, shards, store };
+        let mut server =
+            Server { address, features: Features::NONE, control, watch, certificate, returns, life, shards, store };
         server.features = server.wait_until_ready(&started).map_err(StartError::Ring)?;
         Ok(server)
     }
@@ -197,6 +227,16 @@ impl Server {
     /// What the store has counted.
     pub fn store_watch(&self) -> &StoreWatch {
         &self.watch
+    }
+
+    /// The way back to shards, for connections whose clients want a WebSocket after all.
+    pub fn returns(&self) -> &Arc<ReturnDoor> {
+        &self.returns
+    }
+
+    /// What connections are encrypted with, if they are.
+    pub fn certificate(&self) -> Option<&Arc<Certificate>> {
+        self.certificate.as_ref()
     }
 
     /// Whether it runs, drains, or has ended.

@@ -68,7 +68,7 @@ fn echo_guest(guest: Guest) {
     thread::spawn(move || {
         let mut stream = TcpStream::from(guest.socket);
         assert!(!guest.bytes.is_empty(), "at least the byte at which it was handed over");
-        stream.write_all(&guest.bytes).unwrap();
+        stream.write_all(&[guest.bytes, guest.unread].concat()).unwrap();
         let mut buffer = [0; 4096];
         while let Ok(count @ 1..) = stream.read(&mut buffer) {
             stream.write_all(&buffer[..count]).unwrap();

@@ -9,6 +9,7 @@ mod a_deaf_peer_stops_nobody;
 mod a_drain_ends_in_time;
 mod a_failed_store_ends_the_process;
 mod a_full_table_drops_nobody;
+mod a_guest_comes_back;
 mod a_guest_leaves_with_every_byte;
 mod a_second_server_is_refused;
 mod a_sleeping_shard_wakes_soon;

@@ -186,7 +186,7 @@ mod tests {
     use super::*;
     use crate::contract::{Core, Effects, Event, Now};
     use crate::limits::Limits;
-    use crate::{LaneRoom, Shard, ShardConfig};
+    use crate::{Doorstep, LaneRoom, Shard, ShardConfig};
 
     const TENANT: TenantId = TenantId(0);
     const USER: UserId = UserId(7);
@@ -212,7 +212,7 @@ mod tests {
                 seed: [0; 32],
                 incarnation: 1,
                 revocations: Arc::from([]),
-                hands_over: false,
+                doorstep: Doorstep::default(),
                 now,
             });
             Rig { shard, rows: BTreeMap::new(), asked: VecDeque::new(), answers: Vec::new() }

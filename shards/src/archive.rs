@@ -279,7 +279,7 @@ mod tests {
             seed: [1; 32],
             incarnation: 1,
             revocations: Arc::from([]),
-            hands_over: false,
+            doorstep: crate::Doorstep::default(),
             now: Now::default(),
         });
         let senders = vec![(UserId(5), "Zoë".to_string()), (UserId(6), "zoë".to_string())];

@@ -1,37 +1,21 @@
-//! One connection as bytes: transport, handshake, frame assembly, outbox and close. It knows nothing of Trunkline's
+//! One connection as bytes: handshake, frame assembly, outbox and close. It knows nothing of Trunkline's
 //! envelopes, so that any core can speak WebSocket with it.
 //!
 //! Hot path, steps 2 and 8 of 8 meet here: what came in is assembled, what goes out is gathered.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
 
 use trunkline_wire::violation::Violation;
 use trunkline_wire::websocket::{
-    Assembler, CloseCode, FrameLimits, HandshakeLimits, HandshakeProgress, Incoming, Opcode, Role, ServerHandshake,
-    accept_response, encode_close, encode_frame, refuse_response,
+    Assembler, CloseCode, FrameLimits, HandshakeLimits, HandshakeProgress, Incoming, Opcode, Origins, Role,
+    ServerHandshake, accept_response, encode_close, encode_frame, refuse_response,
 };
 
 use crate::contract::Bytes;
-
-/// What lies between the socket and the WebSocket layer; its state belongs to the connection.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Transport {
-    /// The bytes of the socket are the bytes of the stream.
-    #[default]
-    Plain,
-}
-
-impl Transport {
-    /// Turns received bytes into bytes of the stream, in place.
-    fn receive<'a>(&mut self, bytes: &'a mut [u8]) -> &'a mut [u8] {
-        match self {
-            Transport::Plain => bytes,
-        }
-    }
-}
 
 /// What a connection heard, for the layer above. Pings and closes are answered here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,13 +34,15 @@ pub enum Heard<'a> {
     Pong,
 }
 
-/// The bounds of a connection.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+/// The bounds of a connection, but for those of its frames.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ConnectionLimits {
     /// Of the handshake.
     pub handshake: HandshakeLimits,
-    /// Of frames and messages.
-    pub frame: FrameLimits,
+    /// Whose pages may connect beside the server's own.
+    pub origins: Origins,
+    /// Whether connections are encrypted, so that pages are expected to be.
+    pub secure: bool,
     /// The only path that is served; none: every path.
     pub path: Option<&'static str>,
     /// Requests for other paths are for somebody else; else they are refused.
@@ -82,7 +68,6 @@ enum Phase {
 #[derive(Debug)]
 pub struct Connection {
     phase: Phase,
-    transport: Transport,
     outbox: Outbox,
 }
 
@@ -99,11 +84,12 @@ impl Connection {
             Some(path) => ServerHandshake::only(path, limits.handshake),
             None => ServerHandshake::new(limits.handshake),
         };
-        Connection {
-            phase: Phase::Handshake(Box::new(handshake)),
-            transport: Transport::Plain,
-            outbox: Outbox::default(),
-        }
+        Connection { phase: Phase::Handshake(Box::new(handshake)), outbox: Outbox::default() }
+    }
+
+    /// A connection whose handshake was done elsewhere.
+    pub fn opened() -> Connection {
+        Connection { phase: Phase::Open(Assembler::new(Role::Server)), outbox: Outbox::default() }
     }
 
     /// Takes bytes from the socket and hands out what they complete, in order. An `Err` is what the peer did wrong: the
@@ -111,16 +97,21 @@ impl Connection {
     pub fn receive(
         &mut self,
         limits: &ConnectionLimits,
+        frame: &FrameLimits,
         bytes: &mut [u8],
         sink: &mut impl FnMut(Heard<'_>) -> ControlFlow<()>,
     ) -> Result<(), Violation> {
-        let mut stream = self.transport.receive(bytes);
+        let mut stream = bytes;
         if let Phase::Handshake(handshake) = &mut self.phase {
             match handshake.receive(stream) {
                 Ok(HandshakeProgress::NeedMore) => return Ok(()),
                 Ok(HandshakeProgress::Done { consumed, head }) => {
                     if limits.path.is_some_and(|path| path != head.path) {
                         return Err(self.refuse_handshake(Violation::PathNotFound));
+                    }
+                    let allow = |origin: String| limits.origins.allow(&origin, &head.host, limits.secure);
+                    if !head.origin.is_none_or(allow) {
+                        return Err(self.refuse_handshake(Violation::OriginRefused));
                     }
                     self.outbox.append(|out| accept_response(&head.key, None, out));
                     self.phase = Phase::Open(Assembler::new(Role::Server));
@@ -140,12 +131,12 @@ impl Connection {
                 }
             }
         }
-        self.receive_frames(limits, stream, sink)
+        self.receive_frames(frame, stream, sink)
     }
 
     fn receive_frames(
         &mut self,
-        limits: &ConnectionLimits,
+        frame: &FrameLimits,
         stream: &mut [u8],
         sink: &mut impl FnMut(Heard<'_>) -> ControlFlow<()>,
     ) -> Result<(), Violation> {
@@ -154,7 +145,7 @@ impl Connection {
             return Ok(());
         };
         let mut close = None;
-        let outcome = assembler.receive(&limits.frame, stream, &mut |incoming| match incoming {
+        let outcome = assembler.receive(frame, stream, &mut |incoming| match incoming {
             Incoming::Close { code, .. } => {
                 close = Some(code);
                 ControlFlow::Break(())

@@ -80,6 +80,13 @@ pub enum Event<'a> {
         /// Its other end.
         peer: PeerAddress,
     },
+    /// A connection has come back from whoever answers other requests; its WebSocket is open, its id is new.
+    Returned {
+        /// The connection.
+        connection: ConnectionId,
+        /// Its other end.
+        peer: PeerAddress,
+    },
     /// Bytes came in. They are unmasked in place.
     Received {
         /// The connection.

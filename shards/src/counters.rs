@@ -63,6 +63,8 @@ counters! {
     connections_accepted,
     /// Connections handed over, since they asked for another path.
     connections_handed_over,
+    /// Connections that came back to open a WebSocket.
+    connections_returned,
     /// Connections there are now.
     connections_open,
     /// Sessions there are now.
@@ -127,6 +129,10 @@ counters! {
     lane_entries,
     /// Most entries of other shards that one turn found waiting.
     lane_depth_max,
+    /// TLS handshakes that were done.
+    tls_handshakes,
+    /// Connections that ended for what their peer did in TLS.
+    tls_failures,
 }
 
 /// The counters that do not only grow: what there is now, or was at most.

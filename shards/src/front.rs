@@ -1,5 +1,6 @@
 //! The front of a shard: the connections whose sockets it has.
 
+mod doorstep;
 mod leaving;
 mod pull;
 mod rates;
@@ -12,11 +13,10 @@ use core::ops::ControlFlow;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use trunkline_wire::ids::UserId;
-use trunkline_wire::limits::HELLO_BYTES_MAX;
 use trunkline_wire::message::ErrorCode;
 use trunkline_wire::token::TokenKeys;
 use trunkline_wire::violation::Violation;
-use trunkline_wire::websocket::CloseCode;
+use trunkline_wire::websocket::{CloseCode, FrameLimits};
 
 use crate::bucket::Bucket;
 use crate::command::{self, Command};
@@ -27,10 +27,9 @@ use crate::slab::Slab;
 use crate::timer::Wheel;
 use crate::turn::Turn;
 
+use doorstep::FRAMES_OF_STRANGERS;
+pub use doorstep::{Doorstep, PATH};
 use pull::Pull;
-
-/// The path of the WebSocket endpoint.
-pub const PATH: &str = "/v1/ws";
 
 const NS_PER_MS: u64 = 1_000_000;
 /// How long a connection that broke the law has to read why.
@@ -132,16 +131,12 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    pub fn new(keys: TokenKeys, shards: u16, hands_over: bool, now_ns: u64) -> Front {
+    pub fn new(keys: TokenKeys, shards: u16, doorstep: Doorstep, now_ns: u64) -> Front {
         Front {
             connections: Vec::new(),
             pending: Slab::default(),
             keys,
-            limits: ConnectionLimits {
-                path: Some(PATH),
-                others_are_handed_over: hands_over,
-                ..ConnectionLimits::default()
-            },
+            limits: doorstep.limits(),
             wheel: Wheel::new(now_ns),
             dirty: Vec::new(),
             pool: Vec::new(),
@@ -170,9 +165,8 @@ impl Front {
         (connection.id == id).then_some(connection)
     }
 
-    /// A connection was accepted.
-    pub fn accepted(&mut self, turn: &mut Turn<'_>, id: ConnectionId, peer: PeerAddress) {
-        turn.shared.counters.connections_accepted += 1;
+    /// There is a connection more.
+    fn enter(&mut self, turn: &mut Turn<'_>, id: ConnectionId, peer: PeerAddress, link: Connection) {
         let slot = id.slot as usize;
         if self.connections.len() <= slot {
             self.connections.resize_with(slot + 1, || None);
@@ -180,7 +174,7 @@ impl Front {
         assert!(self.connections[slot].is_none(), "a slot has one connection at a time");
         let connection = Box::new(FrontConnection {
             id,
-            link: Connection::new(&self.limits),
+            link,
             identity: Identity::Nobody,
             peer,
             control: Bucket::default(),
@@ -214,16 +208,12 @@ impl Front {
     pub fn received(&mut self, turn: &mut Turn<'_>, id: ConnectionId, bytes: &mut [u8]) {
         turn.shared.counters.bytes_received += bytes.len() as u64;
         let mut commands = core::mem::take(&mut self.commands);
-        let mut limits = self.limits;
-        let Some(connection) = self.get(id).filter(|connection| !connection.hung_up) else {
+        let Front { connections, limits, .. } = self;
+        let slot = connections.get_mut(id.slot as usize).and_then(Option::as_deref_mut);
+        let Some(connection) = slot.filter(|connection| connection.id == id && !connection.hung_up) else {
             self.commands = commands;
             return;
         };
-        if !matches!(connection.identity, Identity::Known(_)) {
-            // So that nobody unknown holds more memory than a Hello takes.
-            limits.frame.frame_bytes_max = HELLO_BYTES_MAX as u32;
-            limits.frame.message_bytes_max = HELLO_BYTES_MAX as u32;
-        }
         if !connection.other.is_empty() {
             connection.other.extend_from_slice(bytes);
             self.commands = commands;
@@ -231,7 +221,7 @@ impl Front {
         }
         // What comes behind a misdeed is neither counted as another one nor buys more time.
         let was_closing = connection.link.is_closing();
-        let outcome = connection.read(turn, &limits, bytes, &mut commands);
+        let outcome = connection.read(turn, limits, bytes, &mut commands);
         for command in commands.drain(..) {
             self.carry_out(turn, id, command);
         }
@@ -451,7 +441,9 @@ impl FrontConnection {
         let mut verdict = Ok(());
         let mut pings: Vec<Box<[u8]>> = Vec::new();
         let (mut opened, mut pongs, mut envelopes) = (false, 0u64, 0u64);
-        let outcome = self.link.receive(limits, bytes, &mut |heard| {
+        let known = matches!(self.identity, Identity::Known(_));
+        let frame = if known { FrameLimits::DEFAULT } else { FRAMES_OF_STRANGERS };
+        let outcome = self.link.receive(limits, &frame, bytes, &mut |heard| {
             verdict = match heard {
                 Heard::Opened => {
                     opened = true;
@@ -569,13 +561,5 @@ impl FrontConnection {
             false => u64::MAX,
         };
         silence.min(expiry).min(stalled).min(pong)
-    }
-}
-
-impl PeerAddress {
-    /// Whether it is this machine: 127.0.0.0/8, also mapped, or ::1.
-    fn is_loopback(&self) -> bool {
-        let mapped = self.ip.starts_with(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]);
-        (mapped && self.ip[12] == 127) || u128::from_be_bytes(self.ip) == 1
     }
 }

@@ -37,6 +37,6 @@ mod turn;
 mod users;
 
 pub use contract::{Core, Effect, Effects, Event, Now, ShardId};
-pub use front::PATH;
+pub use front::{Doorstep, PATH};
 pub use router::LaneRoom;
 pub use shard::{Shard, ShardConfig};

@@ -18,7 +18,7 @@ use crate::counters::Counters;
 use crate::desk::{Desk, Purpose};
 use crate::directory;
 use crate::entry::Entry;
-use crate::front::Front;
+use crate::front::{Doorstep, Front};
 use crate::limits::Limits;
 use crate::router::{LaneRoom, Reply, Router};
 use crate::store::{Loaded, Revocation, StoreFault, StoreResult};
@@ -44,8 +44,8 @@ pub struct ShardConfig {
     pub incarnation: u64,
     /// What was revoked before, of whatever users.
     pub revocations: Arc<[Revocation]>,
-    /// Whether its driver carries out [`crate::contract::Effect::HandOver`]; else requests for other paths are refused.
-    pub hands_over: bool,
+    /// Of its connections.
+    pub doorstep: Doorstep,
     /// The time now.
     pub now: Now,
 }
@@ -78,7 +78,7 @@ impl Shard {
         let own = |revocation: &&Revocation| router.home_of_user(revocation.key) == config.shard;
         users.take_revocations(config.revocations.iter().filter(own).copied(), config.now.wall_ms / 1_000);
         Shard {
-            front: Front::new(config.keys, config.shards, config.hands_over, config.now.mono_ns),
+            front: Front::new(config.keys, config.shards, config.doorstep, config.now.mono_ns),
             users,
             conversations: Conversations::new(config.shards),
             accounts: Accounts::new(),
@@ -251,6 +251,7 @@ impl Core for Shard {
         let (front, users, conversations, accounts, mut turn) = self.split(now, effects);
         match event {
             Event::Accepted { connection, peer } => front.accepted(&mut turn, connection, peer),
+            Event::Returned { connection, peer } => front.returned(&mut turn, connection, peer),
             Event::Received { connection, bytes } => front.received(&mut turn, connection, bytes),
             Event::Sent { connection, complete, buffer } => front.sent(&mut turn, connection, complete, buffer),
             Event::Ended { connection } => front.ended(&mut turn, connection),

@@ -8,7 +8,7 @@ use trunkline_shards::contract::{AdminAnswer, ConnectionId, Effect, Ticket};
 use trunkline_shards::counters::Counters;
 use trunkline_shards::entry::Entry;
 use trunkline_shards::store::{Load, Put, UserKey};
-use trunkline_shards::{Core, Effects, Event, LaneRoom, Now, Shard, ShardConfig, ShardId};
+use trunkline_shards::{Core, Doorstep, Effects, Event, LaneRoom, Now, Shard, ShardConfig, ShardId};
 use trunkline_wire::token::TokenKeys;
 
 use crate::network::LinkId;
@@ -79,7 +79,7 @@ impl Process {
             seed: dice.bytes(),
             incarnation,
             revocations: Arc::from([]),
-            hands_over: false,
+            doorstep: Doorstep::default(),
             now,
         };
         let count = usize::from(shards);

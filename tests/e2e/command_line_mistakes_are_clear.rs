@@ -111,7 +111,8 @@ fn which_server() {
     let at = |url: &str| server.run(["send", "--as", "alice", "--to", "bob", "--url", url, "--timeout", "1s", "hi"]);
     fails(&at("nonsense"), "invalid_url", "ws://");
     fails(&at("http://127.0.0.1:7400"), "invalid_url", "ws://");
-    fails(&at("wss://127.0.0.1:7400"), "invalid_url", "wss is not supported");
+    fails(&at("ftp://127.0.0.1:7400"), "invalid_url", "wss://");
+    fails(&at("wss://127.0.0.1:1"), "unreachable", "Connection refused");
     fails(&at("ws://127.0.0.1:1"), "unreachable", "Connection refused");
     fails(&at(&format!("{}/elsewhere", server.url())), "unreachable", "404");
     let history = server.run(["history", "--as", "alice", "bob", "--url", "ws://127.0.0.1:1", "--timeout", "300ms"]);

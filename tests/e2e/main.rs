@@ -1,5 +1,6 @@
 //! The binary from the outside: one property per file, each with servers and folders of its own.
 
+mod a_connection_asks_first_and_chats_then;
 mod a_corpus_is_history;
 mod a_device_that_is_signed_out_is_out;
 mod a_new_device_begins_with_what_comes;
@@ -13,6 +14,7 @@ mod an_import_comes_out_as_it_went_in;
 mod an_import_says_what_is_wrong;
 mod an_interrupted_import_goes_on;
 mod chat_and_listen_show_groups_ticks_and_typing;
+mod chat_is_encrypted_on_the_same_port;
 mod chat_works_with_piped_input;
 mod command_line_mistakes_are_clear;
 mod every_fallback_serves;

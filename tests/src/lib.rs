@@ -10,6 +10,7 @@ pub mod peer;
 pub mod process;
 pub mod rig;
 pub mod server;
+pub mod tls;
 
 use std::env;
 use std::fs;

@@ -94,7 +94,8 @@ impl Server {
 
     /// Where clients connect.
     pub fn url(&self) -> String {
-        format!("ws://{}", self.listen)
+        let secured = self.arguments.iter().any(|argument| argument.to_string_lossy().starts_with("tls.certificate="));
+        format!("{}://{}", if secured { "wss" } else { "ws" }, self.listen)
     }
 
     /// HOST:PORT.
@@ -267,8 +268,13 @@ pub fn run(command: &mut Command) -> Ended {
 pub fn free_address() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let port = PORT_FIRST + NEXT.fetch_add(1, Ordering::Relaxed) % PORTS;
+    format!("{}:{port}", host())
+}
+
+/// The host of [`free_address`].
+pub fn host() -> String {
     let [_, a, b, c] = (std::process::id() + 0x100).to_be_bytes();
-    format!("127.{a}.{b}.{c}:{port}")
+    format!("127.{a}.{b}.{c}")
 }
 
 /// A server that accepts, or its stderr.

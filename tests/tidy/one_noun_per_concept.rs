@@ -61,6 +61,8 @@ const FOREIGN: &[(&str, &str, &str)] = &[
     ("bench/", "msg", "io_uring and sockets"),
     ("storage/src/embedded/", "seqno", "fjall: the number of a write"),
     ("storage/src/embedded/", "sequence", "fjall: the number of a write"),
+    ("edge/src/transport/", "packets", "rustls: records of TLS"),
+    ("tests/src/tls.rs", "packets", "rustls: records of TLS"),
 ];
 
 fn foreign_nouns(file: &TextFile) -> Vec<String> {

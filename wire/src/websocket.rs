@@ -12,6 +12,7 @@ mod handshake;
 mod head;
 mod limits;
 mod mask;
+mod origin;
 
 pub use assembler::{Assembler, Incoming};
 pub use client_handshake::{ClientHandshake, ClientRequest, Response};
@@ -23,6 +24,7 @@ pub use frame::{
 pub use handshake::{HandshakeKey, HandshakeProgress, Request, ServerHandshake, accept_response, refuse_response};
 pub use limits::{FrameLimits, HandshakeLimits};
 pub use mask::apply_mask;
+pub use origin::Origins;
 
 /// Which end of the connection this process is (RFC 6455 section 5.1): a server expects masked frames, a client
 /// unmasked ones.

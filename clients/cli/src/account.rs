@@ -9,6 +9,7 @@ use ureq::{Agent, Body, http};
 
 use crate::failure::Failure;
 use crate::limits::{ACCOUNT_ANSWER_BYTES_MAX, ACCOUNT_PATIENCE};
+use crate::trust::Trust;
 
 /// A server's accounts.
 #[derive(Debug)]
@@ -75,13 +76,14 @@ struct Refusal {
 }
 
 impl Accounts {
-    /// Those of the server at `base`, as `http://HOST:PORT`.
-    pub fn at(base: &str) -> Accounts {
+    /// Those of the server at `base`, as `http://HOST:PORT` or `https://HOST`.
+    pub fn at(base: &str, trust: &Trust) -> Accounts {
         let config = Agent::config_builder()
             .timeout_global(Some(ACCOUNT_PATIENCE))
             .timeout_connect(Some(Duration::from_secs(5)))
             .http_status_as_error(false)
             .max_redirects(0)
+            .tls_config(trust.of_requests())
             .user_agent(concat!("trunkline-cli/", env!("CARGO_PKG_VERSION")))
             .build();
         Accounts { agent: config.into(), base: base.to_owned() }
@@ -89,8 +91,11 @@ impl Accounts {
 
     /// Where the accounts of a session's server are.
     pub fn base_of(session_url: &str) -> String {
-        let address = session_url.strip_prefix("ws://").unwrap_or(session_url);
-        format!("http://{}", address.split('/').next().unwrap_or(address))
+        let (scheme, address) = match session_url.strip_prefix("wss://") {
+            Some(address) => ("https", address),
+            None => ("http", session_url.strip_prefix("ws://").unwrap_or(session_url)),
+        };
+        format!("{scheme}://{}", address.split('/').next().unwrap_or(address))
     }
 
     pub fn sign_up(&self, handle: &str, password: &str, device_name: &str) -> Result<Tokens, Failure> {
@@ -217,6 +222,7 @@ mod tests {
     #[test]
     fn accounts_are_next_door() {
         assert_eq!(Accounts::base_of("ws://127.0.0.1:7400/v1/ws"), "http://127.0.0.1:7400");
+        assert_eq!(Accounts::base_of("wss://chat.example/v1/ws"), "https://chat.example");
         assert_eq!(Accounts::base_of("ws://[::1]:7400/x/y"), "http://[::1]:7400");
     }
 }

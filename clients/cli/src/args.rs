@@ -16,6 +16,7 @@ use crate::folders;
 use crate::identity::{Given, Identity};
 use crate::limits::TIMEOUT_DEFAULT;
 use crate::time;
+use crate::trust::TrustArgs;
 
 pub use people::{ContactArgs, ContactsArgs, ContactsCommand, ProfileArgs};
 pub use sign_in::{DevicesArgs, DevicesCommand, LogoutArgs, SignInArgs};
@@ -78,12 +79,14 @@ pub struct IdentityArgs {
     /// Speak as a user that has signed in here, or that `user add` or `user token` made on this machine
     #[arg(long = "as", value_name = "NAME")]
     name: Option<String>,
+    #[command(flatten)]
+    trust: TrustArgs,
 }
 
 impl IdentityArgs {
     pub(crate) fn resolve(&self) -> Result<Identity, Failure> {
         let [token, name, url] = [&self.token, &self.name, &self.url].map(Option::as_deref);
-        Given::with_environment(token, name, url).resolve(folders::config)
+        Given { trust: self.trust.resolve()?, ..Given::with_environment(token, name, url) }.resolve(folders::config)
     }
 }
 

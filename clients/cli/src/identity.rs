@@ -14,6 +14,7 @@ use trunkline_wire::handle::Handle;
 use crate::failure::Failure;
 use crate::folders;
 use crate::kept::{Kept, renewed};
+use crate::trust::Trust;
 
 const URL_DEFAULT: &str = "ws://127.0.0.1:7400";
 /// Names in a message about tokens, at most.
@@ -28,6 +29,8 @@ pub(crate) struct Identity {
     pub name: Option<String>,
     /// The file of a device that is signed in, whose token is renewed there.
     pub renewal: Option<PathBuf>,
+    /// Who may vouch for the server.
+    pub trust: Trust,
 }
 
 /// What was given about an identity, on the command line and around it.
@@ -38,6 +41,7 @@ pub(crate) struct Given<'a> {
     pub name: Option<&'a str>,
     pub url: Option<&'a str>,
     pub url_variable: Option<String>,
+    pub trust: Trust,
 }
 
 impl<'a> Given<'a> {
@@ -45,7 +49,7 @@ impl<'a> Given<'a> {
     pub fn with_environment(token: Option<&'a str>, name: Option<&'a str>, url: Option<&'a str>) -> Given<'a> {
         let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
         let (token_variable, url_variable) = (variable("TRUNKLINE_TOKEN"), variable("TRUNKLINE_URL"));
-        Given { token, token_variable, name, url, url_variable }
+        Given { token, token_variable, name, url, url_variable, trust: Trust::default() }
     }
 
     /// `--token` before `TRUNKLINE_TOKEN` before `--as`; `--url` before `TRUNKLINE_URL`. Nothing is guessed.
@@ -53,17 +57,20 @@ impl<'a> Given<'a> {
         let url = self.url.or(self.url_variable.as_deref()).unwrap_or(URL_DEFAULT);
         let url = session_url(url).map_err(|error| Failure::new("invalid_url", error.to_string()))?;
         match (self.token.or(self.token_variable.as_deref()), self.name) {
-            (Some(token), _) => Ok(Identity { token: token.trim().to_owned(), url, name: None, renewal: None }),
+            (Some(token), _) => {
+                let token = token.trim().to_owned();
+                Ok(Identity { token, url, name: None, renewal: None, trust: self.trust })
+            }
             (None, Some(name)) => {
                 let config = config()?;
                 let (token, renewal) = match kept_of(&config, name)? {
                     Kept::Token(token) => (token, None),
                     Kept::SignedIn(_) => {
                         let path = token_path(&config, name)?;
-                        (renewed(&path)?.access_token, Some(path))
+                        (renewed(&path, &self.trust)?.access_token, Some(path))
                     }
                 };
-                Ok(Identity { token, url, name: Some(name.to_owned()), renewal })
+                Ok(Identity { token, url, name: Some(name.to_owned()), renewal, trust: self.trust })
             }
             (None, None) => Err(no_token(config().ok().as_deref())),
         }

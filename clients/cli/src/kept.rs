@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::account::{Accounts, Tokens};
 use crate::failure::Failure;
 use crate::identity::replace;
+use crate::trust::Trust;
 
 /// A token is renewed when so many seconds are left of it, or a third of its life if that is less.
 const MARGIN_MAX_S: u64 = 60;
@@ -72,7 +73,7 @@ impl Kept {
 
 /// The identity of a file, with an access token that is good for a while. Of several programs that want to renew it one does;
 /// the others wait, and find it done.
-pub(crate) fn renewed(path: &Path) -> Result<SignedIn, Failure> {
+pub(crate) fn renewed(path: &Path, trust: &Trust) -> Result<SignedIn, Failure> {
     let failed = |error: std::io::Error| Failure::new("token_file", format!("{}: {error}", path.display()));
     let _turn = lock(path).map_err(failed)?;
     let text = fs::read_to_string(path).map_err(failed)?;
@@ -89,7 +90,7 @@ pub(crate) fn renewed(path: &Path) -> Result<SignedIn, Failure> {
         }
         _ => failure,
     };
-    let tokens = Accounts::at(&signed_in.http).refresh(&signed_in.refresh_token).map_err(again)?;
+    let tokens = Accounts::at(&signed_in.http, trust).refresh(&signed_in.refresh_token).map_err(again)?;
     let renewed = SignedIn::new(&signed_in.http, tokens);
     let folder = path.parent().unwrap_or(Path::new("."));
     replace(folder, path, &renewed.to_text()).map_err(failed)?;
@@ -151,11 +152,11 @@ mod tests {
         let path = folder.path().join("alice");
         let good = signed_in(now_s(), now_s() + 900);
         fs::write(&path, good.to_text()).unwrap();
-        assert_eq!(renewed(&path).unwrap(), good, "nobody listens on port 1");
+        assert_eq!(renewed(&path, &Trust::default()).unwrap(), good, "nobody listens on port 1");
         fs::write(&path, signed_in(1, 2).to_text()).unwrap();
-        assert_eq!(renewed(&path).unwrap_err().code(), "unreachable");
+        assert_eq!(renewed(&path, &Trust::default()).unwrap_err().code(), "unreachable");
         assert_eq!(Kept::parse(&fs::read_to_string(&path).unwrap()), Some(Kept::SignedIn(Box::new(signed_in(1, 2)))));
         fs::write(&path, "tl1_abc").unwrap();
-        assert_eq!(renewed(&path).unwrap_err().code(), "no_token");
+        assert_eq!(renewed(&path, &Trust::default()).unwrap_err().code(), "no_token");
     }
 }

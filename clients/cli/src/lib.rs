@@ -28,6 +28,7 @@ mod sign_in;
 pub mod stderr_log;
 mod ticks;
 pub mod time;
+mod trust;
 
 use std::future::Future;
 use std::process::ExitCode;

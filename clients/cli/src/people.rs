@@ -65,10 +65,10 @@ impl Desk {
     fn of(identity: &IdentityArgs) -> Result<Desk, Failure> {
         let identity: Identity = identity.resolve()?;
         let http = match &identity.renewal {
-            Some(path) => renewed(path)?.http,
+            Some(path) => renewed(path, &identity.trust)?.http,
             None => Accounts::base_of(&identity.url),
         };
-        Ok(Desk { accounts: Accounts::at(&http), token: identity.token })
+        Ok(Desk { accounts: Accounts::at(&http, &identity.trust), token: identity.token })
     }
 
     fn person(&self, who: &Who) -> Result<Person, Failure> {

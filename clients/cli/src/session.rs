@@ -22,6 +22,7 @@ use crate::identity::{self, Identity};
 use crate::kept::{now_s, renewed};
 use crate::limits::{ASK_AGAIN, CLOSE_PATIENCE, RENEW_AGAIN, REPORT_PATIENCE};
 use crate::shared_outbox::SharedOutbox;
+use crate::trust::Trust;
 
 /// Why waiting ended without what was waited for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -61,11 +62,11 @@ pub(crate) struct Session {
 }
 
 /// Goes on with a newer token each time one is about to end, for as long as the session lasts.
-async fn renew_for_ever(handle: Handle, path: PathBuf) {
+async fn renew_for_ever(handle: Handle, path: PathBuf, trust: Trust) {
     let mut token = None;
     loop {
-        let file = path.clone();
-        let Ok(found) = tokio::task::spawn_blocking(move || renewed(&file)).await else { return };
+        let (file, trust) = (path.clone(), trust.clone());
+        let Ok(found) = tokio::task::spawn_blocking(move || renewed(&file, &trust)).await else { return };
         let wait = match found {
             Ok(found) => {
                 if token.replace(found.access_token.clone()).is_some_and(|before| before != found.access_token) {
@@ -95,10 +96,11 @@ impl Session {
             seed: seed_from_os().map_err(failed)?,
         };
         let interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-        let (handle, events) = transport::connect(&identity.url, options, outbox.clone())
+        let trust = identity.trust.of_sessions()?;
+        let (handle, events) = transport::connect_trusting(&identity.url, options, outbox.clone(), trust)
             .map_err(|error| Failure::new("session", error.to_string()))?;
         if let Some(path) = identity.renewal.clone() {
-            tokio::spawn(renew_for_ever(handle.clone(), path));
+            tokio::spawn(renew_for_ever(handle.clone(), path, identity.trust.clone()));
         }
         Ok(Session {
             handle,

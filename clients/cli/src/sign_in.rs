@@ -43,7 +43,8 @@ fn enter(
         None => Accounts::base_of(&server_url(args.url.as_deref())?),
     };
     let device = args.device.clone().unwrap_or_else(host_name);
-    let tokens = ask(&Accounts::at(&http), &device)?;
+    let trust = args.trust.resolve()?;
+    let tokens = ask(&Accounts::at(&http, &trust), &device)?;
     let signed_in = SignedIn::new(&http, tokens);
     let handle = &signed_in.handle;
     let path = keep_token(handle, &signed_in.to_text())?;
@@ -59,7 +60,8 @@ pub(crate) fn log_out(args: &LogoutArgs) -> Result<(), Failure> {
         let text = format!("{} is a token by an operator; it ends by itself, or remove the file", path.display());
         return Err(Failure::new("not_signed_in", text));
     };
-    match Accounts::at(&signed_in.http).log_out(&signed_in.refresh_token) {
+    let trust = args.trust.resolve()?;
+    match Accounts::at(&signed_in.http, &trust).log_out(&signed_in.refresh_token) {
         Ok(()) => {}
         // It was signed out already; what is left is to forget it here.
         Err(failure) if failure.code() == "token_invalid" => {}
@@ -74,10 +76,10 @@ pub(crate) fn log_out(args: &LogoutArgs) -> Result<(), Failure> {
 pub(crate) fn devices(args: &DevicesArgs, out: &mut Output) -> Result<(), Failure> {
     let identity: Identity = args.identity().resolve()?;
     let http = match &identity.renewal {
-        Some(path) => renewed(path)?.http,
+        Some(path) => renewed(path, &identity.trust)?.http,
         None => Accounts::base_of(&identity.url),
     };
-    let accounts = Accounts::at(&http);
+    let accounts = Accounts::at(&http, &identity.trust);
     match &args.command {
         None => {
             let found: Vec<Device> = accounts.devices(&identity.token)?;

@@ -4,6 +4,7 @@ mod address;
 mod driver;
 mod order;
 mod socket;
+mod trust;
 
 use std::fmt;
 use std::io;
@@ -13,6 +14,7 @@ use trunkline_wire::ids::{ConversationId, MessageId, UserId};
 use trunkline_wire::message::{Change, ContentKind, ErrorCode};
 
 pub use address::session_url;
+pub use trust::{NoAuthority, Trust};
 
 use self::driver::Driver;
 use self::order::{Order, Reply};
@@ -92,7 +94,7 @@ pub fn seed_from_os() -> io::Result<[u8; 32]> {
     Ok(seed)
 }
 
-/// Starts a session with the server at `url` (`ws://host:port`, with `/v1/ws` where no path is given). It connects, and
+/// Starts a session with the server at `url` (`wss://host` or `ws://host:port`, with `/v1/ws` where no path is given). It connects, and
 /// comes back after each loss, by itself; this returns at once.
 ///
 /// The stream has to be read or dropped: with more than a thousand events unread, answers wait behind them.
@@ -106,12 +108,31 @@ pub fn connect<O>(url: &str, options: Options, outbox: O) -> Result<(Handle, Eve
 where
     O: Outbox + Send + 'static,
 {
+    connect_trusting(url, options, outbox, Trust::default())
+}
+
+/// As [`connect`], with a say in who may vouch for the server.
+///
+/// # Errors
+/// See [`ConnectError`].
+///
+/// # Panics
+/// Outside of a tokio runtime.
+pub fn connect_trusting<O>(
+    url: &str,
+    options: Options,
+    outbox: O,
+    trust: Trust,
+) -> Result<(Handle, EventStream), ConnectError>
+where
+    O: Outbox + Send + 'static,
+{
     let url = session_url(url)?;
     let client = Client::new(options, outbox).map_err(ConnectError::Outbox)?;
     let (orders, orders_in) = mpsc::channel(STREAM_COMMANDS_MAX);
     let (events_out, events) = mpsc::channel(STREAM_EVENTS_MAX);
     let (trouble_out, trouble) = watch::channel(None);
-    tokio::spawn(Driver::new(client, url, orders_in, events_out, trouble_out).run());
+    tokio::spawn(Driver::new(client, url, trust, orders_in, events_out, trouble_out).run());
     Ok((Handle { orders, trouble }, EventStream { events }))
 }
 

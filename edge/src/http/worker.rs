@@ -55,7 +55,7 @@ impl Drop for Worker {
 }
 
 /// Serves a connection to its end, which is the client's affair; a head, and the time to the next one, is bounded.
-pub(crate) async fn serve<S>(stream: impl AsyncRead + AsyncWrite + Unpin, head_ms: u64, service: S)
+pub(crate) async fn serve<S>(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, head_ms: u64, service: S)
 where
     S: Service<Request<Incoming>, Response = Response<Body>> + Clone,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -65,5 +65,5 @@ where
         .header_read_timeout(Duration::from_millis(head_ms))
         .max_buf_size(HTTP_HEAD_BYTES_MAX)
         .max_headers(HTTP_HEADERS_MAX);
-    let _ = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).await;
+    let _ = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).with_upgrades().await;
 }

@@ -9,12 +9,14 @@ use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTI
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, patch, post};
+use axum::routing::{any, get, patch, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
+use trunkline_shards::PATH;
 use trunkline_wire::ids::DeviceId;
 
+use super::upgrade::{WayBack, web_socket};
 use crate::admin::now_s;
 use crate::ask::BoxedShards;
 use crate::http::{Watch, health};
@@ -57,7 +59,7 @@ impl Door {
 }
 
 /// The routes of the public port.
-pub(super) fn routes(door: Door, watch: Arc<Watch>) -> Router {
+pub(super) fn routes(door: Door, way_back: WayBack, watch: Arc<Watch>) -> Router {
     let none = || async {
         Refusal::new(StatusCode::NOT_FOUND, "not_found", "nothing is served here; a WebSocket is at /v1/ws")
     };
@@ -71,6 +73,7 @@ pub(super) fn routes(door: Door, watch: Arc<Watch>) -> Router {
         .route("/v1/devices/{device}", patch(rename_device).delete(revoke_device))
         .merge(super::people::routes())
         .with_state(door)
+        .merge(Router::new().route(PATH, any(web_socket)).with_state(way_back))
         .merge(health(&watch))
         .fallback(none)
         .method_not_allowed_fallback(other)

@@ -6,6 +6,9 @@ use std::sync::LazyLock;
 use trunkline_cli::stderr_log::Format;
 use trunkline_shards::limits::{LIMITS, Limit};
 
+use trunkline_wire::websocket::Origins;
+
+use super::public_port::public_port;
 use super::{Config, SHARDS_MAX, StoreKind};
 use crate::ring::{BUFFERS_MAX, Feature, Features, SLOTS_MAX};
 
@@ -27,6 +30,8 @@ pub enum Fits {
     Word(&'static [&'static str]),
     /// Any number of features of io_uring.
     Features,
+    /// Any number of origins of pages.
+    Origins,
 }
 
 impl fmt::Display for Fits {
@@ -38,6 +43,7 @@ impl fmt::Display for Fits {
             Fits::PowerOfTwo(high) => write!(formatter, "0 or a power of two up to {high}"),
             Fits::YesNo => formatter.write_str("true or false"),
             Fits::Word(words) => formatter.write_str(&words.join(" or ")),
+            Fits::Origins => formatter.write_str("a list of origins, as https://chat.example, or *"),
             Fits::Features => {
                 write!(formatter, "a list of these: {}", Feature::ALL.map(Feature::name).join(", "))
             }
@@ -55,7 +61,7 @@ pub enum Value {
     /// Yes or no.
     YesNo(bool),
     /// Words.
-    List(Vec<&'static str>),
+    List(Vec<String>),
 }
 
 impl Value {
@@ -85,21 +91,22 @@ impl fmt::Display for Value {
 
 /// Where a knob's value is kept.
 #[derive(Clone, Copy, Debug)]
-enum Place {
+pub(super) enum Place {
     Own(fn(&Config) -> Value, fn(&mut Config, &Parsed)),
     Limit(&'static str),
 }
 
 /// A value that fits its knob.
-enum Parsed {
+pub(super) enum Parsed {
     Text(String),
     Number(u64),
     YesNo(bool),
     Features(Features),
+    Origins(Origins),
 }
 
 impl Parsed {
-    fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &str {
         let Parsed::Text(text) = self else { unreachable!("the table asks for what it reads") };
         text
     }
@@ -159,6 +166,7 @@ fn parse(fits: Fits, text: &str) -> Option<Parsed> {
         Fits::YesNo => text.parse().ok().map(Parsed::YesNo),
         Fits::Word(words) => words.contains(&text).then(|| Parsed::Text(text.to_owned())),
         Fits::Features => features(text).map(Parsed::Features),
+        Fits::Origins => Origins::parse(text).map(Parsed::Origins),
     }
 }
 
@@ -170,7 +178,8 @@ fn features(names: &str) -> Option<Features> {
 /// Every knob, in the order in which they are told.
 pub fn knobs() -> &'static [Knob] {
     static KNOBS: LazyLock<Vec<Knob>> = LazyLock::new(|| {
-        let settings = own().into_iter().chain(accounts()).chain(store()).chain(ring()).chain(log());
+        let settings =
+            own().into_iter().chain(accounts()).chain(public_port()).chain(store()).chain(ring()).chain(log());
         settings.chain(LIMITS.iter().map(of_limit)).collect()
     });
     &KNOBS
@@ -183,7 +192,7 @@ pub fn knob(key: &str) -> Option<&'static Knob> {
     knobs().iter().find(|knob| knob.key == key)
 }
 
-fn row(key: &str, unit: &'static str, about: &'static str, fits: Fits, place: Place) -> Knob {
+pub(super) fn row(key: &str, unit: &'static str, about: &'static str, fits: Fits, place: Place) -> Knob {
     Knob { key: key.to_owned(), unit, about, fits, by_default: None, place }
 }
 
@@ -322,7 +331,7 @@ fn ring() -> [Knob; 3] {
     let disable = Place::Own(
         |config| {
             let disabled = Feature::ALL.into_iter().filter(|feature| config.ring_disable.has(*feature));
-            Value::List(disabled.map(Feature::name).collect())
+            Value::List(disabled.map(|feature| feature.name().to_owned()).collect())
         },
         |config, value| {
             let Parsed::Features(features) = value else { unreachable!("the table asks for what it reads") };

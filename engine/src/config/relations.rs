@@ -1,5 +1,7 @@
 //! Settings that fit one by one and not together: refused before anything is opened.
 
+use std::path::Path;
+
 use trunkline_edge::sign_in::Policy;
 use trunkline_shards::limits::Limits;
 use trunkline_storage::embedded::Options as StoreOptions;
@@ -15,6 +17,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     let found = memory_has_no_disk(config)
         .or_else(|| largest_body_fits(&config.limits))
         .or_else(|| ports_differ(config))
+        .or_else(|| certificate_has_a_key(config))
         .or_else(|| devices_outlive_tokens(&config.accounts));
     found.map_or(Ok(()), |reason| Err(ConfigError::Impossible(reason)))
 }
@@ -47,6 +50,17 @@ fn ports_differ(config: &Config) -> Option<String> {
              `admin.listen=`"
         )
     })
+}
+
+/// A certificate is of no use without its key, nor the other way round.
+fn certificate_has_a_key(config: &Config) -> Option<String> {
+    let is_set = |path: &Path| path != Path::new("");
+    let (set, missing) = match (is_set(&config.tls_certificate), is_set(&config.tls_key)) {
+        (true, false) => ("tls.certificate", "tls.key"),
+        (false, true) => ("tls.key", "tls.certificate"),
+        _ => return None,
+    };
+    Some(format!("`{set}` is set and `{missing}` is not: TLS needs both, name the other file too or leave both out"))
 }
 
 /// A device whose refresh token ends first could never use it.

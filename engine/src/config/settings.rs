@@ -248,6 +248,8 @@ mod tests {
             (&["store=memory", "store.reserve_bytes=1"][..], "set `store.kind` to `embedded`"),
             (&["listen=127.0.0.1:9", "admin.listen=127.0.0.1:9"], "another port for `admin.listen`"),
             (&["limits.conversation_pending_bytes_max=61439"], "set it to 61440 or more"),
+            (&["tls.certificate=/etc/chain.pem"], "`tls.key` is not"),
+            (&["tls.key=/etc/key.pem"], "`tls.certificate` is not"),
         ] {
             let mut settings = Settings::default();
             assignments.iter().try_for_each(|assignment| settings.take_assignment(assignment)).unwrap();

@@ -99,6 +99,19 @@ impl Acceptor {
         slot
     }
 
+    /// Whether a slot is left for a connection that comes back: none is that accepts under way may need.
+    pub fn has_room(&self) -> bool {
+        let promised = if self.many_armed { SCARCE_SLOTS } else { self.ones_armed.count_ones() };
+        self.free_slots > promised && !self.stopping
+    }
+
+    /// Sets such a slot aside; it ends with [`Acceptor::slot_freed`].
+    pub fn reserve(&mut self) -> bool {
+        let has_room = self.has_room();
+        self.free_slots -= u32::from(has_room);
+        has_room
+    }
+
     /// A slot is free again: what failed for want of one may work now.
     pub fn slot_freed(&mut self) {
         self.free_slots += 1;

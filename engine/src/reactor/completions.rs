@@ -2,8 +2,8 @@
 
 use trunkline_shards::contract::{Bytes, ConnectionId, Core, Event, PeerAddress};
 
-use super::Reactor;
 use super::connections::{Connection, Phase};
+use super::{Leaving, Reactor};
 use crate::guests::Guest;
 use crate::ring::{Completion, Op, Tag};
 
@@ -29,6 +29,7 @@ impl<C: Core> Reactor<C> {
             Op::AcceptMany | Op::AcceptOne => self.accepted(&completion),
             Op::Name => self.named(&completion),
             Op::Install => self.installed(completion),
+            Op::Place => self.placed(completion),
             Op::Close => self.freed(&completion),
             Op::Cancel => self.cancelled(&completion),
             Op::Doorbell => self.ring.listen_to_doorbell(),
@@ -48,14 +49,17 @@ impl<C: Core> Reactor<C> {
         connection.receiving = more;
         let phase = connection.phase;
         let open = phase == Phase::Open;
+        let secured = self.transports.has(tag.slot);
         let id = ConnectionId { slot: tag.slot, generation: tag.generation };
-        if open && result > 0 {
+        if open && result > 0 && secured {
+            self.received_records(id, &completion);
+        } else if open && result > 0 {
             let bytes = self.ring.received(&completion);
             self.core.apply(self.now, Event::Received { connection: id, bytes }, &mut self.effects);
         } else if phase == Phase::Leaving
-            && let Some(all) = self.leaving.get_mut(&tag.slot)
+            && let Some(leaving) = self.leaving.get_mut(&tag.slot)
         {
-            all.extend_from_slice(self.ring.received(&completion));
+            leaving.unread.extend_from_slice(self.ring.received(&completion));
         }
         self.ring.recycle(completion);
         if more {
@@ -67,7 +71,7 @@ impl<C: Core> Reactor<C> {
             // The buffers that ran out are recycled by the time the kernel sees this.
             self.arm_receive(tag.slot);
         } else {
-            self.core.apply(self.now, Event::Ended { connection: id }, &mut self.effects);
+            self.ended(id);
         }
     }
 
@@ -75,14 +79,19 @@ impl<C: Core> Reactor<C> {
         let tag = completion.tag();
         let connection = self.connections.of_tag(tag).expect("a slot is freed only after its send");
         let open = connection.phase == Phase::Open;
-        let Some((complete, bytes)) = self.ring.finish_send(completion, open) else { return };
+        let go_on = open || connection.phase == Phase::Leaving;
+        let Some((complete, bytes)) = self.ring.finish_send(completion, go_on) else { return };
         connection.sending = false;
         let buffer = match bytes {
             Bytes::Owned(buffer) => Some(buffer),
             Bytes::Shared(_) => None,
         };
         let id = ConnectionId { slot: tag.slot, generation: tag.generation };
-        self.core.apply(self.now, Event::Sent { connection: id, complete, buffer }, &mut self.effects);
+        if self.transports.has(tag.slot) {
+            self.sent_records(id, complete, buffer.unwrap_or_default());
+        } else {
+            self.core.apply(self.now, Event::Sent { connection: id, complete, buffer }, &mut self.effects);
+        }
         if !open {
             self.free_if_quiet(tag.slot);
         }
@@ -112,11 +121,12 @@ impl<C: Core> Reactor<C> {
 
     fn open(&mut self, connection: ConnectionId, peer: PeerAddress) {
         self.connections.at(connection.slot).phase = Phase::Open;
+        self.transports.accept(connection.slot);
         self.core.apply(self.now, Event::Accepted { connection, peer }, &mut self.effects);
         self.arm_receive(connection.slot);
     }
 
-    fn forget(&mut self, connection: ConnectionId) {
+    pub(super) fn forget(&mut self, connection: ConnectionId) {
         self.connections.at(connection.slot).phase = Phase::Forgetting;
         self.ring.close(connection.slot, connection.generation);
     }
@@ -127,6 +137,7 @@ impl<C: Core> Reactor<C> {
         let connection = self.connections.of_tag(completion.tag()).expect("a slot keeps its user until it is free");
         let known = connection.phase == Phase::Freeing;
         connection.phase = Phase::Free;
+        self.transports.take(slot);
         self.acceptor.slot_freed();
         if known {
             let connection = self.connections.user(slot);
@@ -151,7 +162,7 @@ impl<C: Core> Reactor<C> {
         }
     }
 
-    fn arm_receive(&mut self, slot: u32) {
+    pub(super) fn arm_receive(&mut self, slot: u32) {
         let connection = self.connections.at(slot);
         connection.receiving = true;
         self.ring.receive(slot, connection.generation);
@@ -162,7 +173,9 @@ impl<C: Core> Reactor<C> {
     /// Cancelling serves as well as SHUTDOWN, which the kernel hands to a worker thread (0.7 to 5 ms); CLOSE then sends FIN.
     pub(super) fn cancel_operations(&mut self, slot: u32) {
         let connection = self.connections.at(slot);
-        let Connection { generation, receiving, sending, .. } = *connection;
+        let Connection { generation, receiving, .. } = *connection;
+        // What is sent before a connection leaves is short, and goes.
+        let sending = connection.sending && connection.phase != Phase::Leaving;
         connection.cancels = u8::from(receiving) + u8::from(sending);
         if receiving {
             self.ring.cancel(Tag { op: Op::Receive, slot, generation });
@@ -192,9 +205,10 @@ impl<C: Core> Reactor<C> {
     /// Whoever answers other requests gets the socket, and the slot is freed; without a descriptor the connection ends.
     fn installed(&mut self, completion: Completion) {
         let Tag { slot, generation, .. } = completion.tag();
-        let bytes = self.leaving.remove(&slot).unwrap_or_default();
+        let Leaving { bytes, unread } = self.leaving.remove(&slot).unwrap_or_default();
+        let transport = self.transports.take(slot);
         if let (Some(socket), Some(guests)) = (self.ring.installed(completion), &self.links.guests) {
-            guests.receive(Guest { socket, bytes });
+            guests.receive(Guest { socket, bytes, unread, transport });
         }
         self.connections.at(slot).phase = Phase::Freeing;
         self.ring.close(slot, generation);

@@ -9,6 +9,8 @@ pub(super) struct LoopCounts {
     pub completions: u64,
     pub lane_entries: u64,
     pub lane_depth_max: u64,
+    pub tls_handshakes: u64,
+    pub tls_failures: u64,
 }
 
 impl LoopCounts {
@@ -26,5 +28,7 @@ impl LoopCounts {
         counters.completions = self.completions;
         counters.lane_entries = self.lane_entries;
         counters.lane_depth_max = self.lane_depth_max;
+        counters.tls_handshakes = self.tls_handshakes;
+        counters.tls_failures = self.tls_failures;
     }
 }

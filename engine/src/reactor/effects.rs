@@ -3,8 +3,8 @@
 use trunkline_shards::contract::{Bytes, ConnectionId, Core, Effect};
 use trunkline_storage::Write;
 
-use super::Reactor;
 use super::connections::Phase;
+use super::{Leaving, Reactor};
 
 /// Operations queued before a wake above which the wake does not queue behind them: each is about 4 us of sending.
 const WAKE_BEHIND_MAX: usize = 8;
@@ -39,20 +39,27 @@ impl<C: Core> Reactor<C> {
     }
 
     fn send(&mut self, id: ConnectionId, bytes: Bytes) {
-        self.connections.open(id).sending = true;
+        let connection = self.connections.open(id);
+        if self.transports.has(id.slot) {
+            return self.send_sealed(id, bytes);
+        }
+        connection.sending = true;
         self.ring.send(id.slot, id.generation, bytes);
     }
 
     fn close(&mut self, id: ConnectionId) {
         self.connections.open(id).phase = Phase::Closing;
+        if self.transports.has(id.slot) {
+            self.say_last(id.slot);
+        }
         self.cancel_operations(id.slot);
     }
 
     fn hand_over(&mut self, id: ConnectionId, bytes: Vec<u8>) {
-        let connection = self.connections.open(id);
-        assert!(!connection.sending, "a connection is handed over before anything is sent");
-        connection.phase = Phase::Leaving;
-        self.leaving.insert(id.slot, bytes);
+        self.connections.open(id).phase = Phase::Leaving;
+        assert!(!self.carries_cores(id.slot), "a connection is handed over before anything is sent");
+        self.leaving.insert(id.slot, Leaving { bytes, unread: Vec::new() });
+        self.send_queued(id.slot);
         self.cancel_operations(id.slot);
     }
 

@@ -18,6 +18,8 @@ pub enum Op {
     Send,
     /// Makes an ordinary descriptor of a slot's socket.
     Install,
+    /// Puts a descriptor's socket into a free slot; its slot is the number of the place where the kernel writes that.
+    Place,
     /// Frees a slot.
     Close,
     /// Cancels another operation.
@@ -31,13 +33,14 @@ pub enum Op {
 }
 
 impl Op {
-    const ALL: [Op; 11] = [
+    const ALL: [Op; 12] = [
         Op::AcceptMany,
         Op::AcceptOne,
         Op::Name,
         Op::Receive,
         Op::Send,
         Op::Install,
+        Op::Place,
         Op::Close,
         Op::Cancel,
         Op::Doorbell,

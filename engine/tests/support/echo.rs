@@ -111,7 +111,7 @@ impl Echo {
 impl Core for Echo {
     fn apply(&mut self, _now: Now, event: Event<'_>, effects: &mut Effects) {
         match event {
-            Event::Accepted { connection, .. } => self.accept(connection),
+            Event::Accepted { connection, .. } | Event::Returned { connection, .. } => self.accept(connection),
             Event::Received { connection, bytes } => {
                 self.seen.received.fetch_add(bytes.len() as u64, SeqCst);
                 let close = bytes[0] == CLOSE_ME;

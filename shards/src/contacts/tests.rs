@@ -11,7 +11,7 @@ use super::*;
 use crate::contract::{AdminRequest, Core, Effect, Effects, Event, Now};
 use crate::limits::Limits;
 use crate::store::PutOutcome;
-use crate::{LaneRoom, Shard, ShardConfig};
+use crate::{Doorstep, LaneRoom, Shard, ShardConfig};
 
 const TENANT: TenantId = TenantId(0);
 const USER: UserId = UserId(7);
@@ -37,7 +37,7 @@ impl Rig {
             seed: [0; 32],
             incarnation: 1,
             revocations: Arc::from([]),
-            hands_over: false,
+            doorstep: Doorstep::default(),
             now: Now::default(),
         });
         Rig { shard, wall_ms: 1_000, rows: BTreeMap::new(), asked: VecDeque::new(), answers: Vec::new() }

@@ -118,7 +118,7 @@ mod tests {
     use crate::contract::{Effect, Effects, Now, PeerAddress};
     use crate::counters::Counters;
     use crate::desk::Desk;
-    use crate::front::Session;
+    use crate::front::{Doorstep, Session};
     use crate::limits::Limits;
     use crate::router::{LaneRoom, Router};
     use crate::turn::Shared;
@@ -152,8 +152,13 @@ mod tests {
                 cache: Cache::default(),
             };
             let keys = TokenKeys::new(vec![TokenKey { id: 1, secret: [1; 32] }]).expect("a key");
-            let mut rig =
-                Rig { front: Front::new(keys, 2, false, 0), shared, sending: None, told: Vec::new(), is_closed: false };
+            let mut rig = Rig {
+                front: Front::new(keys, 2, Doorstep::default(), 0),
+                shared,
+                sending: None,
+                told: Vec::new(),
+                is_closed: false,
+            };
             rig.turn(|front, turn| front.accepted(turn, ID, PeerAddress { ip: [0; 16] }));
             let mut hello = *b"GET /v1/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use trunkline_wire::handle::Handle;
 
 use super::{IdentityArgs, handle};
+use crate::trust::TrustArgs;
 
 /// `signup` and `login`
 #[derive(Debug, Args)]
@@ -20,6 +21,8 @@ pub struct SignInArgs {
     /// Where its accounts are, as http://HOST:PORT [default: on the same port]
     #[arg(long, value_name = "URL", hide_short_help = true)]
     pub(crate) http: Option<String>,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
 }
 
 /// `logout`
@@ -28,6 +31,8 @@ pub struct LogoutArgs {
     /// Who is signed in here
     #[arg(long = "as", value_name = "NAME", value_parser = handle)]
     pub(crate) name: Handle,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
 }
 
 /// `devices`

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::order::{Order, Waiting};
 use super::socket::{Happening, Socket};
+use super::trust::Trust;
 use crate::core::{Client, ClientEvent, Link};
 use crate::limits::EVENTS_WAITING_MAX;
 use crate::outbox::Outbox;
@@ -34,6 +35,7 @@ impl<O: Outbox> Driver<O> {
     pub(super) fn new(
         client: Client<O>,
         url: String,
+        trust: Trust,
         orders: mpsc::Receiver<Order>,
         events: mpsc::Sender<ClientEvent>,
         trouble: watch::Sender<Option<String>>,
@@ -41,7 +43,7 @@ impl<O: Outbox> Driver<O> {
         Driver {
             client,
             url,
-            socket: Socket::new(),
+            socket: Socket::new(trust),
             orders,
             orders_open: true,
             events,

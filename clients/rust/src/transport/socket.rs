@@ -9,8 +9,9 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{self, Message, protocol::WebSocketConfig};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
 
+use super::trust::Trust;
 use crate::core::DisconnectReason;
 use crate::limits::ENVELOPE_BYTES_MAX;
 
@@ -37,6 +38,7 @@ pub(super) enum Happening {
 }
 
 pub(super) struct Socket {
+    trust: Trust,
     state: State,
     /// Not yet taken by the WebSocket.
     unsent: VecDeque<Vec<u8>>,
@@ -45,8 +47,8 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) fn new() -> Socket {
-        Socket { state: State::Idle, unsent: VecDeque::new(), deaf: None }
+    pub(super) fn new(trust: Trust) -> Socket {
+        Socket { trust, state: State::Idle, unsent: VecDeque::new(), deaf: None }
     }
 
     pub(super) fn connect(&mut self, url: String) {
@@ -54,7 +56,8 @@ impl Socket {
         let config = WebSocketConfig::default()
             .max_message_size(Some(ENVELOPE_BYTES_MAX))
             .max_frame_size(Some(ENVELOPE_BYTES_MAX));
-        let attempt = async move { Ok(connect_async_with_config(url, Some(config), true).await?.0) };
+        let trust = Some(self.trust.connector());
+        let attempt = async move { Ok(connect_async_tls_with_config(url, Some(config), true, trust).await?.0) };
         self.state = State::Connecting(Box::pin(attempt));
     }
 
