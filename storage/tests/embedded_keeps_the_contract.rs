@@ -1,7 +1,7 @@
 //! The embedded store keeps every promise of the contract.
 
-use crate::rows;
 use crate::contract_cases;
+use crate::rows;
 use trunkline_storage::{Options, embedded};
 
 fn open() -> rows::Store {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::rows;
 use crate::contract_cases;
+use crate::rows;
 use trunkline_storage::MemoryStore;
 
 fn open() -> rows::Store {

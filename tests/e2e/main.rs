@@ -9,6 +9,7 @@ mod a_taken_admin_port_is_refused;
 mod advanced_comes_behind_what_it_speaks_of;
 mod an_ex_member_sees_exactly_its_window;
 mod chat_and_listen_show_groups_ticks_and_typing;
+mod chat_fills_a_terminal_and_leaves_it_clean;
 mod chat_works_with_piped_input;
 mod command_line_mistakes_are_clear;
 mod every_fallback_serves;

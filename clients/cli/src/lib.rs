@@ -6,6 +6,7 @@
 
 mod account;
 pub mod args;
+mod aside;
 mod began;
 mod chat;
 pub mod duration;
@@ -19,6 +20,7 @@ pub mod limits;
 mod list;
 mod listen;
 mod output;
+mod screen;
 mod send;
 mod session;
 mod shared_outbox;
@@ -75,6 +77,7 @@ async fn interruptible<T>(command: impl Future<Output = T>) -> T {
     tokio::spawn(async {
         if tokio::signal::ctrl_c().await.is_ok() {
             tokio::time::sleep(limits::INTERRUPT_PATIENCE).await;
+            screen::give_back_if_taken();
             std::process::exit(i32::from(failure::EXIT_INTERRUPTED));
         }
     });
