@@ -1,11 +1,12 @@
 //! What an operator asks a deployment, as lines of JSON: one request per line, one answer per line.
 //!
 //! `{"op":"user_add","name":"alice","ttl_s":3600}`, `{"op":"user_token","name":"alice"}` (`ttl_s` may be left out),
-//! `{"op":"counters"}`, `{"op":"status"}`. A refusal is `{"error":CODE,"message":...}`.
+//! `{"op":"counters"}`, `{"op":"status"}`, `{"op":"backup","to":"/absolute"}`. A refusal is `{"error":CODE,"message":...}`.
 
 mod client;
 mod socket;
 
+use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -45,7 +46,15 @@ pub enum Request {
     Counters,
     /// What runs here: [`Facts`] and `uptime_s`.
     Status,
+    /// Copy all that is durable now into a new folder. Answered by the [`Copier`].
+    Backup {
+        /// An absolute path.
+        to: PathBuf,
+    },
 }
+
+/// Makes a backup in a folder, and says what is in it.
+pub type Copier = Box<dyn Fn(&Path) -> Result<Value, Refusal> + Send + Sync>;
 
 /// A token, and whom it names.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -134,12 +143,19 @@ pub struct Admin<S> {
     keys: TokenKeys,
     facts: Facts,
     since: Instant,
+    copier: Option<Copier>,
 }
 
 impl<S: Shards> Admin<S> {
     /// Asks these shards, and signs with these keys.
     pub fn new(shards: S, keys: TokenKeys, facts: Facts) -> Admin<S> {
-        Admin { shards, keys, facts, since: Instant::now() }
+        Admin { shards, keys, facts, since: Instant::now(), copier: None }
+    }
+
+    /// The same, and backups are made by this.
+    #[must_use]
+    pub fn with_copier(self, copier: Copier) -> Admin<S> {
+        Admin { copier: Some(copier), ..self }
     }
 
     /// The answer to a line, without an end of line; waits for shards.
@@ -159,6 +175,10 @@ impl<S: Shards> Admin<S> {
             Request::Counters => return self.counters(),
             Request::Status => {
                 return Ok(to_value(&Status { facts: &self.facts, uptime_s: self.since.elapsed().as_secs() }));
+            }
+            Request::Backup { to } => {
+                let nothing = || Refusal::new(ErrorCode::Unsupported.name(), "there is nothing on a disk to copy");
+                return self.copier.as_ref().ok_or_else(nothing)?(to);
             }
         };
         Ok(to_value(&Token::from(issued?)))
@@ -251,6 +271,14 @@ mod tests {
     fn status_says_what_runs() {
         let status = ask(&admin(3), r#"{"op":"status"}"#);
         assert_eq!((&status["shards"], &status["uptime_s"]), (&3.into(), &0.into()));
+    }
+
+    #[test]
+    fn backups_are_made_by_who_can() {
+        let line = r#"{"op":"backup","to":"/somewhere"}"#;
+        assert_eq!(ask(&admin(1), line)["error"], "unsupported");
+        let copier: Copier = Box::new(|to| Ok(to.display().to_string().into()));
+        assert_eq!(ask(&admin(1).with_copier(copier), line), "/somewhere");
     }
 
     #[test]

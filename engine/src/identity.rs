@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,11 +16,12 @@ use trunkline_edge::public::{self, Arrivals, Door, Public};
 use trunkline_edge::sign_in::SignIn;
 use trunkline_edge::{BoxedShards, keys};
 use trunkline_engine::ring::Feature;
-use trunkline_engine::{Config, Guest, GuestDoor, Server, ShardSetup};
+use trunkline_engine::{Config, Guest, GuestDoor, Server, ShardSetup, StoreKind};
 use trunkline_shards::{LaneRoom, Shard, ShardConfig};
 use trunkline_storage::embedded::OpenError;
 use trunkline_wire::token::TokenKeys;
 
+use crate::backup;
 use crate::offline::Offline;
 use crate::watched::Running;
 
@@ -117,6 +118,12 @@ fn open_socket(
         http_listen,
     };
     let admin = Admin::new(Running::of(server), keys, facts);
+    let admin = match config.store {
+        StoreKind::Embedded => {
+            admin.with_copier(backup::copier(config.data.clone(), Weak::clone(server.store_index())))
+        }
+        StoreKind::Memory => admin,
+    };
     AdminSocket::open(&config.data, admin).map_err(|error| error.to_string())
 }
 
@@ -179,7 +186,9 @@ fn ask(data: &Path, request: &Request) -> Result<Token, Failure> {
                 let issued = match request {
                     Request::UserAdd { name, ttl_s } => accounts.add(name, *ttl_s),
                     Request::UserToken { name, ttl_s } => accounts.token(name, *ttl_s),
-                    Request::Counters | Request::Status => unreachable!("a folder counts nothing"),
+                    Request::Counters | Request::Status | Request::Backup { .. } => {
+                        unreachable!("a folder counts nothing")
+                    }
                 };
                 return issued.map(Token::from).map_err(|error| failure(error.into()));
             }

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel;
 use trunkline_shards::contract::{Core, ShardId};
 use trunkline_shards::limits::Limits;
-use trunkline_storage::embedded::{self, OpenError};
+use trunkline_storage::embedded::{self, EmbeddedIndex, OpenError};
 use trunkline_storage::{Log, MemoryStore};
 
 use crate::config::{Config, StoreKind};
@@ -80,6 +80,7 @@ pub struct Server {
     life: Arc<Life>,
     shards: Vec<JoinHandle<()>>,
     store: Vec<JoinHandle<()>>,
+    index: Weak<EmbeddedIndex>,
 }
 
 /// What a shard's thread is started with.
@@ -120,7 +121,8 @@ impl Server {
         let doorbells = doorbells(config.shards)?;
         let watch = StoreWatch::default();
         // Before shards are pinned: threads of a store inherit what their maker may run on.
-        let (store_ports, store, incarnation) = open_store(config, &doorbells, &watch).map_err(StartError::Store)?;
+        let OpenedStore { ports: store_ports, threads: store, incarnation, index } =
+            open_store(config, &doorbells, &watch).map_err(StartError::Store)?;
         let (control, control_ports) = control(&doorbells);
         let life = Arc::new(Life::new(Arc::clone(&doorbells)));
         let room = room_of_mesh(config.shards);
@@ -157,7 +159,7 @@ impl Server {
             shards.push(thread::spawn(&format!("shard-{shard}"), move || seat.run(setup, &*make_core)));
         }
         drop(ready);
-        let mut server = Server { address, features: Features::NONE, control, watch, life, shards, store };
+        let mut server = Server { address, features: Features::NONE, control, watch, life, shards, store, index };
         server.features = server.wait_until_ready(&started).map_err(StartError::Ring)?;
         Ok(server)
     }
@@ -180,6 +182,11 @@ impl Server {
     /// What the store has counted.
     pub fn store_watch(&self) -> &StoreWatch {
         &self.watch
+    }
+
+    /// The store on this machine's disk, for as long as it is open; none of another.
+    pub fn store_index(&self) -> &Weak<EmbeddedIndex> {
+        &self.index
     }
 
     /// Whether it runs, drains, or has ended.
@@ -258,21 +265,26 @@ fn doorbells(shards: u16) -> Result<Arc<[Arc<Doorbell>]>, StartError> {
     doorbells.map_err(|error| StartError::Ring(RingFault::system("a shard gets no eventfd", &error)))
 }
 
-type OpenedStore = (Vec<StorePort>, Vec<JoinHandle<()>>, u64);
+struct OpenedStore {
+    ports: Vec<StorePort>,
+    threads: Vec<JoinHandle<()>>,
+    incarnation: u64,
+    index: Weak<EmbeddedIndex>,
+}
 
 fn open_store(config: &Config, doorbells: &Arc<[Arc<Doorbell>]>, watch: &StoreWatch) -> Result<OpenedStore, OpenError> {
     match config.store {
         StoreKind::Embedded => {
             let (log, index) = embedded::open(&config.data, config.store_options.clone())?;
-            let incarnation = log.incarnation();
+            let (incarnation, weak) = (log.incarnation(), Arc::downgrade(&index));
             let (ports, threads) = store::start(log, index, doorbells, &config.limits, watch);
-            Ok((ports, threads, incarnation))
+            Ok(OpenedStore { ports, threads, incarnation, index: weak })
         }
         StoreKind::Memory => {
             let log = MemoryStore::new();
             let incarnation = log.incarnation();
             let (ports, threads) = store::start(log.clone(), Arc::new(log), doorbells, &config.limits, watch);
-            Ok((ports, threads, incarnation))
+            Ok(OpenedStore { ports, threads, incarnation, index: Weak::new() })
         }
     }
 }

@@ -168,6 +168,11 @@ fn decodable<T>(
 }
 
 impl View<'_> {
+    /// All rows of a table.
+    pub(super) fn rows(&self, table: &Keyspace) -> fjall::Iter {
+        self.snapshot.iter(table)
+    }
+
     /// The number of the newest group; 0: none.
     pub(crate) fn group(&self) -> Result<u64, StoreFault> {
         let decode = |_: &[u8], value: &[u8]| codec::decode_group(self.tables.store_id, value);
