@@ -11,6 +11,7 @@ mod an_ex_member_sees_exactly_its_window;
 mod chat_and_listen_show_groups_ticks_and_typing;
 mod chat_fills_a_terminal_and_leaves_it_clean;
 mod chat_works_with_piped_input;
+mod clients_go_on_behind_an_older_backup;
 mod command_line_mistakes_are_clear;
 mod every_fallback_serves;
 mod group_commands_do_what_they_say;

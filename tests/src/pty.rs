@@ -2,7 +2,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -55,7 +54,7 @@ impl Pty {
         let stream = || Stdio::from(line.try_clone().expect("a file"));
         let child = on_terminal.stdin(stream()).stdout(stream()).stderr(stream()).spawn();
         let screen = Arc::new(Mutex::new(vt100::Parser::new(lines, columns, 0)));
-        let desk = File::from(OwnedFd::from(desk));
+        let desk = File::from(desk);
         watch(desk.try_clone().expect("a file"), screen.clone());
         Pty { child: child.expect("setsid starts programs"), desk, line, screen }
     }

@@ -83,6 +83,7 @@ impl<O: Outbox> Client<O> {
                 let own = |message: &schema::Message<'_>| sending.meet(message, conversation);
                 receiving.caught_up(out, (conversation, from_seq), page, own)
             }
+            (&Purpose::Compare(conversation), Answer::HistoryPage(page)) => receiving.compared(out, conversation, page),
             (&Purpose::Describe(conversation), Answer::Opened(opened)) => {
                 receiving.described(out, conversation, &Opened::of_view(opened)?)
             }
@@ -104,6 +105,7 @@ impl<O: Outbox> Client<O> {
         match *purpose {
             Purpose::Sync => receiving.sync_failed(out, error),
             Purpose::CatchUp(conversation, _) => receiving.catch_up_failed(out, conversation, error),
+            Purpose::Compare(conversation) => receiving.compare_failed(out, conversation, error),
             Purpose::Describe(conversation) => receiving.describe_failed(out, conversation, error),
             Purpose::OpenToSend(conversation) => sending.open_failed(out, conversation, error),
             Purpose::Send(conversation, _) => sending.send_failed(out, conversation, error),

@@ -16,6 +16,9 @@ impl Receiving {
     pub(super) fn synced(&mut self, out: &mut Outlet, page: &schema::Synced<'_>) -> Result<(), Misbehaved> {
         if self.syncing.page_begins(page)? {
             self.begin_replacing();
+            if self.syncing.tells_of_a_restore() {
+                self.server_was_restored();
+            }
         }
         let mut rows = 0;
         for view in page.conversations().into_iter().flatten() {
@@ -98,6 +101,9 @@ impl Receiving {
             followed
         });
         self.note(conversation, out.now_ms);
+        if self.syncing.tells_of_a_restore() {
+            self.named_by_restored(out, conversation, last_seq);
+        }
         Ok(())
     }
 

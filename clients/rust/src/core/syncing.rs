@@ -127,6 +127,13 @@ impl Syncing {
         }
     }
 
+    /// Whether the list that is being read replaces what was known, and its numbers lie above: a backup was restored. Below
+    /// it would be a list that lost something.
+    pub(super) fn tells_of_a_restore(&self) -> bool {
+        let is_above = |walk: &Walk| walk.replaces && self.position.is_some_and(|position| walk.to > position);
+        self.walk.as_ref().is_some_and(is_above)
+    }
+
     /// A row of the page: they come in descending order.
     pub(super) fn row(&mut self, user_seq: u64) -> Result<(), Misbehaved> {
         let walk = self.walk.as_mut().ok_or(Misbehaved)?;
