@@ -9,10 +9,13 @@ mod order;
 mod rows;
 #[cfg(test)]
 mod scenes;
+#[cfg(test)]
+mod stage;
 mod terminal;
 mod text;
 mod timeline;
 mod view;
+mod wish;
 
 use std::env;
 use std::io::{self, IsTerminal as _};
@@ -33,9 +36,10 @@ use crate::session::{Session, Stop};
 use crate::time::Clock;
 
 use errands::Errands;
-use model::{Answer, Link, Model, Wish};
+use model::Model;
 use names::Names;
 use terminal::Terminal;
+use wish::{Answer, Link, Wish};
 
 pub(crate) use terminal::give_back_if_taken;
 

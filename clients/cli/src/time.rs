@@ -13,12 +13,11 @@ pub(crate) struct Clock(TimeZone);
 
 impl Clock {
     pub fn of_this_machine() -> Clock {
-        Clock(TimeZone::system())
+        Clock::of(TimeZone::system())
     }
 
-    #[cfg(test)]
-    pub fn utc() -> Clock {
-        Clock(TimeZone::UTC)
+    pub fn of(zone: TimeZone) -> Clock {
+        Clock(zone)
     }
 
     /// Hour and minute of a moment in milliseconds since 1970.

@@ -8,7 +8,7 @@ use trunkline_client::core::{ConversationId, Opened, RequestError, UserId};
 use trunkline_client::transport::Handle;
 use trunkline_wire::handle::Handle as Named;
 
-use super::model::Answer;
+use super::wish::Answer;
 use crate::args::{Target, Who};
 use crate::failure::Failure;
 use crate::limits::{ASK_AGAIN, PAGE_MEMBERS, PAGE_MESSAGES};

@@ -1,12 +1,13 @@
-//! What keys do.
+//! What each key does to the model.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use trunkline_client::core::ConversationId;
 
 use super::input::Step;
-use super::model::{Model, Wish};
+use super::model::Model;
 use super::order::{self, Order};
+use super::wish::Wish;
 
 /// What `/help` shows.
 pub(super) const HELP: &[(&str, &str)] = &[

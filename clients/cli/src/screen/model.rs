@@ -3,62 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use trunkline_client::core::{
-    ClientEvent, ConversationId, HistoryPage, MembersPage, Message, MessageId, Opened, Summary, UserId,
-};
+use trunkline_client::core::{ClientEvent, ConversationId, Message, MessageId, Opened, Summary, UserId};
 
 use super::input::Input;
 use super::names::Names;
 use super::rows::Look;
 use super::timeline::{Timeline, Unsent};
-use crate::args::{Target, Who};
+use super::wish::{Answer, Link, Note, Wish};
 use crate::failure::Failure;
 use crate::limits::TIMELINES_MAX;
 use crate::time::Clock;
-
-/// What the session is asked for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Wish {
-    Send(ConversationId, String),
-    /// A page of messages below a seq; 0: the newest.
-    Page(ConversationId, u64),
-    Members(ConversationId),
-    Delivered(ConversationId, u64),
-    Read(ConversationId, u64),
-    Typing(ConversationId),
-    Open(Target),
-    Group(String, Vec<Who>),
-    /// The list of conversations.
-    List,
-    /// All of the screen anew.
-    Redraw,
-    Quit,
-}
-
-/// What the session answered.
-#[derive(Debug)]
-pub(super) enum Answer {
-    Page(ConversationId, Result<HistoryPage, Failure>),
-    Members(ConversationId, Result<MembersPage, Failure>),
-    /// A conversation that was asked for, with what its other user is called.
-    Opened(Option<String>, Result<Opened, Failure>),
-}
-
-/// Whether there is a connection. Times are those of the session's clock.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Link {
-    Connecting,
-    Up,
-    Draining { retry_at_ms: u64 },
-    Down { retry_at_ms: u64, why: String },
-}
-
-/// A word on the last line, until the next key.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Note {
-    pub text: String,
-    pub is_bad: bool,
-}
 
 #[derive(Debug)]
 pub(super) struct Model {

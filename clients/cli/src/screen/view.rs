@@ -10,9 +10,10 @@ use ratatui::widgets::{Clear, Widget};
 use trunkline_client::core::Summary;
 
 use super::keys::HELP;
-use super::model::{Link, Model};
+use super::model::Model;
 use super::rows::{Row, Tone};
 use super::text::{cut, fold, harmless, harmless_line, width};
+use super::wish::Link;
 
 /// Lines of what is written, at most.
 const INPUT_LINES_MAX: usize = 6;
