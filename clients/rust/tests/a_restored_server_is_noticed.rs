@@ -130,3 +130,22 @@ fn who_stored_no_epochs_finds_it_too() {
     answer(&mut line, request, (5..=8).map(later).collect(), (8, false));
     assert_eq!(seqs(&line.events()), [5, 6, 7, 8]);
 }
+
+#[test]
+fn what_was_told_of_the_latest_epoch_is_not_taken_back() {
+    // The program ended after it was told, and before the position of the restored server was.
+    let state = State { position: 7, places: [(CHAT, 5)].into(), epochs: [(CHAT, LATER)].into(), ..State::default() };
+    let state = State::decode(&state.encode()).expect("what was encoded");
+    let mut line = Line::new(Follow::Behind(state), 3);
+    restored(&mut line, 6);
+    let (request, from_seq) = history(&mut line);
+    assert_eq!(from_seq, 6);
+    answer(&mut line, request, vec![later(6)], (6, false));
+    let (request, from_seq) = history(&mut line);
+    assert_eq!(from_seq, 5);
+    answer(&mut line, request, vec![message(3), later(4), later(5)], (6, true));
+    let (request, from_seq) = history(&mut line);
+    assert_eq!((from_seq, rewound(&line.events())), (6, vec![]));
+    answer(&mut line, request, vec![later(6)], (6, false));
+    assert_eq!(seqs(&line.events()), [6]);
+}

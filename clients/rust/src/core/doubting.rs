@@ -13,6 +13,12 @@ use super::receiving::Receiving;
 use super::views::{Judgement, Misbehaved, code_of, judge, number_of, seq_of};
 
 impl Receiving {
+    /// The epochs of what was told, where a backup was ever restored.
+    pub(super) fn epochs(&self) -> impl Iterator<Item = (ConversationId, u64)> {
+        let epoch = |feed: &Feed| feed.epoch.max(feed.stored_epoch);
+        self.feeds.iter().map(move |(&id, feed)| (id, epoch(feed))).filter(|&(_, epoch)| epoch > 1)
+    }
+
     /// The server was restored: what was stored without its epoch may be of messages that it does not have.
     pub(super) fn server_was_restored(&mut self) {
         self.feeds.values_mut().for_each(|feed| feed.is_unsure = feed.epoch == 0);
@@ -67,8 +73,9 @@ impl Receiving {
         let feed = self.feeds.get_mut(&conversation).ok_or(Misbehaved)?;
         feed.fetching = false;
         let (known, epoch, last_seq) = (feed.epoch, page.epoch(), number_of(page.last_seq())?);
-        // What was stored without its epoch is older than the newest one: that is why it is in doubt.
-        let is_ours = |epoch_of: u64| if known == 0 { epoch_of < epoch } else { epoch_of <= known };
+        let stored = feed.stored_epoch;
+        // What was told before this process began is older than the newest epoch, or of one that was stored.
+        let is_ours = |epoch_of: u64| epoch_of <= known.max(stored) || known == 0 && epoch_of < epoch;
         let Some(doubt) = &mut feed.doubt else { return Ok(()) };
         let (mut first, mut newest_of_ours) = (None, None);
         for message in messages_of_page(page) {
@@ -83,7 +90,7 @@ impl Receiving {
         }
         let next = match (newest_of_ours, first) {
             // It was never restored.
-            _ if epoch <= known.max(1) => feed.next,
+            _ if epoch <= known.max(stored).max(1) => feed.next,
             (Some(seq), _) => seq + 1,
             (None, Some(first)) if page.more() && first > 1 => {
                 (doubt.from, feed.due_ms) = (first - 1, out.now_ms);

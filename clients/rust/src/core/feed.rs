@@ -78,6 +78,8 @@ pub(super) struct Feed {
     /// 0: not known.
     pub(super) epoch: u64,
     pub(super) doubt: Option<Doubt>,
+    /// What was told before this process began was of this epoch or a later one; 0: not known.
+    pub(super) stored_epoch: u64,
     /// Its epoch is not known, and the server was restored since.
     pub(super) is_unsure: bool,
     /// The start is where a list saw the conversation, which may be behind what is pushed.
@@ -106,6 +108,7 @@ impl Feed {
             last: next - 1,
             epoch: 0,
             doubt: None,
+            stored_epoch: 0,
             is_unsure: false,
             soft,
             fetching: false,

@@ -87,6 +87,7 @@ impl Receiving {
         };
         receiving.list.heard_of(position);
         for (&conversation, feed) in &mut receiving.feeds {
+            feed.stored_epoch = state.epochs.get(&conversation).copied().unwrap_or(0);
             if let Some(summary) = receiving.list.find(conversation) {
                 feed.described = true;
                 feed.set_window(summary.joined_seq.clamp(1, 1 << 62), summary.left_seq.unwrap_or(NO_END));
@@ -113,6 +114,7 @@ impl Receiving {
             position: self.told.position(),
             places: self.positions().collect(),
             conversations: self.list.iter().map(|summary| (summary.conversation, summary.clone())).collect(),
+            epochs: self.epochs().collect(),
         }
     }
 
