@@ -2,25 +2,26 @@
 //!
 //! `{"op":"user_add","name":"alice","ttl_s":3600}`, `{"op":"user_token","name":"alice"}` (`ttl_s` may be left out),
 //! `{"op":"user_revoke","name":"alice","device":2}` (without `device`: all) and the others of [`Request`], `{"op":"counters"}`,
-//! `{"op":"status"}`, and those of [`crate::archive`]. A refusal is `{"error":CODE,"message":...}`.
+//! `{"op":"status"}`, `{"op":"backup","to":"/absolute"}`, and those of [`crate::archive`]. A refusal is
+//! `{"error":CODE,"message":...}`.
 
 mod client;
+mod counting;
 mod looking;
 mod socket;
 
+use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use trunkline_shards::contract::{AdminAnswer, AdminRequest};
-use trunkline_shards::counters::{Counters, StoreCounters};
+use serde_json::Value;
 use trunkline_wire::ids::DeviceId;
 use trunkline_wire::message::ErrorCode;
 use trunkline_wire::token::TokenKeys;
 
 use crate::accounts::{AccountError, Accounts, Issued, ask_code};
 use crate::archive::{self, Archive, KnownSenders};
-use crate::ask::{AskError, Shards, ask_patiently};
+use crate::ask::{AskError, Shards};
 use crate::sign_in::SignInError;
 
 pub use client::{AdminClient, Numbers, Told};
@@ -109,7 +110,15 @@ pub enum Request {
     Counters,
     /// What runs here: [`Facts`] and `uptime_s`.
     Status,
+    /// Copy all that is durable now into a new folder. Answered by the [`Copier`].
+    Backup {
+        /// An absolute path.
+        to: PathBuf,
+    },
 }
+
+/// Makes a backup in a folder, and says what is in it.
+pub type Copier = Box<dyn Fn(&Path) -> Result<Value, Refusal> + Send + Sync>;
 
 /// A token, and whom it names.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -216,12 +225,19 @@ pub struct Admin<S> {
     facts: Facts,
     since: Instant,
     known: KnownSenders,
+    copier: Option<Copier>,
 }
 
 impl<S: Shards> Admin<S> {
     /// Asks these shards, and signs with these keys.
     pub fn new(shards: S, keys: TokenKeys, facts: Facts) -> Admin<S> {
-        Admin { shards, keys, facts, since: Instant::now(), known: KnownSenders::default() }
+        Admin { shards, keys, facts, since: Instant::now(), known: KnownSenders::default(), copier: None }
+    }
+
+    /// The same, and backups are made by this.
+    #[must_use]
+    pub fn with_copier(self, copier: Copier) -> Admin<S> {
+        Admin { copier: Some(copier), ..self }
     }
 
     /// The answer to a line, without an end of line; waits for shards.
@@ -259,7 +275,11 @@ impl<S: Shards> Admin<S> {
             Request::ImportMembers(asked) => self.archive(accounts).admit(asked),
             Request::ExportConversations(asked) => told(self.archive(accounts).conversations(asked)),
             Request::ExportRows(asked) => told(self.archive(accounts).export(asked)),
-            Request::Counters => self.counters(),
+            Request::Backup { to } => {
+                let nothing = || Refusal::new(ErrorCode::Unsupported.name(), "there is nothing on a disk to copy");
+                self.copier.as_ref().ok_or_else(nothing)?(to)
+            }
+            Request::Counters => counting::counters(&self.shards),
             Request::Status => Ok(to_value(&Status { facts: &self.facts, uptime_s: self.since.elapsed().as_secs() })),
         }
     }
@@ -267,46 +287,6 @@ impl<S: Shards> Admin<S> {
     fn archive<'a>(&'a self, accounts: Accounts<'a, S>) -> Archive<'a, S> {
         Archive { accounts, known: &self.known }
     }
-
-    fn counters(&self) -> Result<Value, Refusal> {
-        let mut total = Counters::default();
-        let mut shards = Vec::new();
-        for shard in 0..self.shards.count() {
-            match ask_patiently(&self.shards, shard, &AdminRequest::Counters)? {
-                AdminAnswer::Counters(counters) => {
-                    total.add(&counters);
-                    shards.push(named(&counters));
-                }
-                answer => unreachable!("no answer to Counters: {answer:?}"),
-            }
-        }
-        let mut answer = Map::new();
-        answer.insert("total".to_owned(), named(&total));
-        answer.insert("shards".to_owned(), Value::Array(shards));
-        if let Some(store) = self.shards.store() {
-            answer.insert("store".to_owned(), of_store(&store));
-        }
-        Ok(Value::Object(answer))
-    }
-}
-
-fn named(counters: &Counters) -> Value {
-    let mut names = Map::new();
-    counters.each(|prefix, name, value| {
-        names.insert(format!("{prefix}{name}"), value.into());
-    });
-    Value::Object(names)
-}
-
-fn of_store(store: &StoreCounters) -> Value {
-    let StoreCounters { group_writes, group_bytes, commit_us } = store;
-    let numbers = [
-        ("groups", group_writes.count()),
-        ("writes", group_writes.sum()),
-        ("bytes", group_bytes.sum()),
-        ("commit_us", commit_us.sum()),
-    ];
-    numbers.into_iter().map(|(name, number)| (name.to_owned(), number.into())).collect::<Map<_, _>>().into()
 }
 
 fn told(answer: Result<impl Serialize, Refusal>) -> Result<Value, Refusal> {
@@ -373,6 +353,14 @@ mod tests {
     fn status_says_what_runs() {
         let status = ask(&admin(3), r#"{"op":"status"}"#);
         assert_eq!((&status["shards"], &status["uptime_s"]), (&3.into(), &0.into()));
+    }
+
+    #[test]
+    fn backups_are_made_by_who_can() {
+        let line = r#"{"op":"backup","to":"/somewhere"}"#;
+        assert_eq!(ask(&admin(1), line)["error"], "unsupported");
+        let copier: Copier = Box::new(|to| Ok(to.display().to_string().into()));
+        assert_eq!(ask(&admin(1).with_copier(copier), line), "/somewhere");
     }
 
     #[test]

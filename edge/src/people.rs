@@ -8,6 +8,7 @@ mod profile;
 
 use std::time::Duration;
 
+use trunkline_shards::store::UserRow;
 use trunkline_wire::handle::Handle;
 use trunkline_wire::ids::UserId;
 
@@ -45,7 +46,7 @@ impl Paces {
 pub struct Person {
     /// The user.
     pub user: UserId,
-    /// Its handle as shown.
+    /// Its handle as shown; empty: it has none, since it came with an import.
     pub handle: String,
     /// What it is called; empty: by its handle.
     pub display_name: String,
@@ -54,8 +55,13 @@ pub struct Person {
 }
 
 impl Person {
-    fn new(user: UserId, handle: String, profile: Profile) -> Person {
-        Person { user, handle, display_name: profile.display_name, avatar: profile.avatar }
+    fn new(user: UserId, row: UserRow, profile: Profile) -> Person {
+        let (handle, display_name) = match row.devices {
+            // What the row of an imported user has is the name that its messages came with.
+            0 => (String::new(), row.handle),
+            _ => (row.handle, profile.display_name),
+        };
+        Person { user, handle, display_name, avatar: profile.avatar }
     }
 }
 
@@ -91,7 +97,7 @@ impl<S: Shards> People<'_, S> {
     /// See [`PeopleError`].
     pub fn user(&self, user: UserId) -> Result<Person, PeopleError> {
         let (row, account) = self.accounts().open(user)?.ok_or(PeopleError::UnknownUser)?;
-        Ok(Person::new(user, row.handle, account.profile))
+        Ok(Person::new(user, row, account.profile))
     }
 
     /// A user by handle. What is no handle is nobody's.

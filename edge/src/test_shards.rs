@@ -8,7 +8,9 @@ use trunkline_shards::contacts::{ContactsAnswer, ContactsRequest, judge};
 use trunkline_shards::contract::{AdminAnswer, AdminRequest, ShardId};
 use trunkline_shards::counters::Counters;
 use trunkline_shards::directory::{ConversationInfo, DirectoryAnswer, DirectoryRequest};
-use trunkline_shards::store::{Block, ContactCounts, ContactEntry, ContactRow, ConversationKey, Revocation, UserRow};
+use trunkline_shards::store::{
+    Block, ContactCounts, ContactEntry, ContactRow, ConversationKey, Revocation, UserKey, UserRow,
+};
 use trunkline_wire::ids::{ConversationId, DeviceId, HashSlot, TenantId, UserId};
 use trunkline_wire::token::{TokenKey, TokenKeys};
 
@@ -194,10 +196,7 @@ impl Shards for TestShards {
             }
             AdminRequest::IsRevoked { key, device, issued_s } => {
                 assert_home(key.tenant, key.user);
-                AdminAnswer::IsRevoked(state.revocations.iter().any(|revocation| {
-                    let is_of = revocation.device.is_none_or(|revoked| revoked == device);
-                    revocation.key == key && is_of && issued_s <= revocation.issued_to_s
-                }))
+                AdminAnswer::IsRevoked(state.revocations.iter().any(|of| is_revoked(of, key, device, issued_s)))
             }
             AdminRequest::Contacts(request) => {
                 if let ContactsRequest::Change { tenant, user, .. }
@@ -215,6 +214,10 @@ impl Shards for TestShards {
             }
         })
     }
+}
+
+fn is_revoked(of: &Revocation, key: UserKey, device: DeviceId, issued_s: u64) -> bool {
+    of.key == key && of.device.is_none_or(|revoked| revoked == device) && issued_s <= of.issued_to_s
 }
 
 pub(crate) fn keys() -> TokenKeys {

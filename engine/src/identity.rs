@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use trunkline_cli::{Failure, identity, time};
 use trunkline_edge::admin::{Admin, AdminSocket, Facts, Refusal, Request, Revoked, Token};
@@ -13,10 +13,11 @@ use trunkline_edge::public::{self, Arrivals, Door, Public, TakesBack, WayBack};
 use trunkline_edge::sign_in::{Policy, SignIn};
 use trunkline_edge::{BoxedShards, keys};
 use trunkline_engine::ring::Feature;
-use trunkline_engine::{Config, Guest, GuestDoor, Server, ShardSetup};
+use trunkline_engine::{Config, Guest, GuestDoor, Server, ShardSetup, StoreKind};
 use trunkline_shards::{Doorstep, LaneRoom, Shard, ShardConfig};
 use trunkline_wire::token::TokenKeys;
 
+use crate::backup;
 use crate::reach::{Reach, connect};
 use crate::watched::Running;
 
@@ -129,6 +130,12 @@ fn open_socket(
         http_listen,
     };
     let admin = Admin::new(Running::of(server), keys, facts);
+    let admin = match config.store {
+        StoreKind::Embedded => {
+            admin.with_copier(backup::copier(config.data.clone(), Weak::clone(server.store_index())))
+        }
+        StoreKind::Memory => admin,
+    };
     AdminSocket::open(&config.data, admin).map_err(|error| error.to_string())
 }
 

@@ -1,6 +1,7 @@
 //! The one binary, `trunkline`: a server, its operator's commands, and the terminal client.
 #![forbid(unsafe_code)]
 
+mod backup;
 mod export;
 mod identity;
 mod import;
@@ -52,6 +53,10 @@ enum Command {
     Stats(DataArgs),
     /// Show what each shard of the running server does, every second.
     Top(TopArgs),
+    /// Copy everything of a server into a new folder, also while it runs.
+    Backup(BackupArgs),
+    /// Make a data folder from a backup.
+    Restore(RestoreArgs),
     #[command(flatten)]
     Client(trunkline_cli::Command),
 }
@@ -107,6 +112,24 @@ struct TopArgs {
     /// Print the rates of one second as text, and end; so it does where stdout is no terminal
     #[arg(long)]
     once: bool,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+#[derive(Debug, Args)]
+struct BackupArgs {
+    /// A folder that is not there yet, or empty
+    #[arg(value_name = "TO")]
+    to: PathBuf,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+#[derive(Debug, Args)]
+struct RestoreArgs {
+    /// A folder that `backup` made
+    #[arg(value_name = "FROM")]
+    from: PathBuf,
     #[command(flatten)]
     data: DataArgs,
 }
@@ -212,6 +235,10 @@ fn main() -> ExitCode {
         Command::Export(data) => finish(data.folder().and_then(|data| export::run(&data))),
         Command::Stats(data) => finish(data.folder().and_then(|data| identity::stats(&data))),
         Command::Top(TopArgs { once, data }) => finish(data.folder().and_then(|data| top::run(&data, once))),
+        Command::Backup(BackupArgs { to, data }) => finish(data.folder().and_then(|data| backup::backup(&data, &to))),
+        Command::Restore(RestoreArgs { from, data }) => {
+            finish(data.folder().and_then(|data| backup::restore(&from, &data)))
+        }
         Command::Client(command) => trunkline_cli::run(command),
     }
 }

@@ -50,7 +50,7 @@ pub struct ReturnPort {
 }
 
 /// A way to each of the shards behind the doorbells.
-pub fn returns(doorbells: &[Arc<Doorbell>]) -> (ReturnDoor, Vec<ReturnPort>) {
+pub fn returns(doorbells: &[Arc<Doorbell>]) -> (Arc<ReturnDoor>, Vec<ReturnPort>) {
     let desk = |doorbell: &Arc<Doorbell>| {
         let waiting = ArrayQueue::new(RETURNS_WAITING_MAX);
         let (has_room, closed) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -58,7 +58,7 @@ pub fn returns(doorbells: &[Arc<Doorbell>]) -> (ReturnDoor, Vec<ReturnPort>) {
     };
     let desks: Box<[Arc<Desk>]> = doorbells.iter().map(desk).collect();
     let ports = desks.iter().map(|desk| ReturnPort { desk: Arc::clone(desk), has_room: false }).collect();
-    (ReturnDoor { desks, next: AtomicUsize::new(0) }, ports)
+    (Arc::new(ReturnDoor { desks, next: AtomicUsize::new(0) }), ports)
 }
 
 impl ReturnDoor {

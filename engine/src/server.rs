@@ -1,10 +1,12 @@
 //! A server: shards on their threads, a store behind them, listeners in front; from start to drained.
 
+mod opening;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -12,11 +14,10 @@ use crossbeam::channel;
 use trunkline_edge::transport::{Certificate, CertificateError};
 use trunkline_shards::contract::{Core, ShardId};
 use trunkline_shards::limits::Limits;
-use trunkline_shards::store::{Load, Loaded, Revocation, StoreFault};
-use trunkline_storage::embedded::{self, OpenError};
-use trunkline_storage::{Index, Log, MemoryStore};
+use trunkline_shards::store::Revocation;
+use trunkline_storage::embedded::{EmbeddedIndex, OpenError};
 
-use crate::config::{Config, StoreKind};
+use crate::config::Config;
 use crate::control::{Control, control};
 use crate::guests::GuestDoor;
 use crate::lane::{LaneRoom, mesh, room_of_mesh};
@@ -26,15 +27,14 @@ use crate::placement;
 use crate::reactor::{Links, Reactor};
 use crate::returns::{self, ReturnDoor};
 use crate::ring::{Feature, Features, Ring, RingFault, RingOptions};
-use crate::store::{self, StorePort, StoreWatch};
+use crate::store::StoreWatch;
 use crate::thread;
 use crate::wake::Doorbell;
 
-/// Revocations that are read at a time.
-const REVOCATIONS_PAGE: u32 = 10_000;
+use opening::{OpenedStore, open_store};
 
 /// What a core is made from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ShardSetup {
     /// Its number.
     pub shard: ShardId,
@@ -104,6 +104,7 @@ pub struct Server {
     life: Arc<Life>,
     shards: Vec<JoinHandle<()>>,
     store: Vec<JoinHandle<()>>,
+    index: Weak<EmbeddedIndex>,
 }
 
 /// What a shard's thread is started with.
@@ -140,24 +141,30 @@ impl Server {
         make_core: impl Fn(ShardSetup) -> C + Send + Sync + 'static,
     ) -> Result<Server, StartError> {
         raise_descriptor_limit();
-        let certificate = config.certificate_files().map(Certificate::open).transpose();
-        let certificate = certificate.map_err(StartError::Certificate)?.map(Arc::new);
+        let certificate = certificate_of(config)?;
         let (listeners, address) = listener::open(&config.listen, config.shards).map_err(StartError::Listen)?;
         let doorbells = doorbells(config.shards)?;
         let watch = StoreWatch::default();
         // Before shards are pinned: threads of a store inherit what their maker may run on.
-        let OpenedStore { ports: store_ports, threads: store, incarnation, revocations } =
+        let OpenedStore { ports: store_ports, threads: store, incarnation, revocations, index } =
             open_store(config, &doorbells, &watch)?;
         let (control, control_ports) = control(&doorbells);
         let (returns, return_ports) = returns::returns(&doorbells);
-        let returns = Arc::new(returns);
         let life = Arc::new(Life::new(Arc::clone(&doorbells)));
         let room = room_of_mesh(config.shards);
         let lanes = mesh(&doorbells, room);
         let all_out = Arc::new(Barrier::new(usize::from(config.shards)));
         let (ready, started) = channel::bounded(usize::from(config.shards));
         let make_core = Arc::new(make_core);
-        let cores = placement::cores();
+        let common = ShardSetup {
+            shards: config.shards,
+            limits: config.limits.clone(),
+            room,
+            incarnation,
+            revocations,
+            secure: certificate.is_some(),
+            ..ShardSetup::default()
+        };
         let mut shards = Vec::new();
         let ends = listeners
             .into_iter()
@@ -167,11 +174,10 @@ impl Server {
             .zip(return_ports)
             .zip(doorbells.iter());
         for (shard, (((((listener, port), store), control), returns), doorbell)) in (0..).zip(ends) {
-            let doorbell = Arc::clone(doorbell);
             let seat = Seat {
                 options: config.ring_options(),
                 v6: address.is_ipv6(),
-                core: config.pin.then(|| placement::core_of(&cores, shard)),
+                core: config.pin.then(|| placement::core_of(&placement::cores(), shard)),
                 listener,
                 links: Links {
                     port,
@@ -180,31 +186,29 @@ impl Server {
                     guests: guests.clone(),
                     returns,
                     certificate: certificate.clone(),
-                    doorbell,
+                    doorbell: Arc::clone(doorbell),
                     life: Arc::clone(&life),
                 },
                 all_out: Arc::clone(&all_out),
                 ready: ready.clone(),
             };
-            let limits = config.limits.clone();
-            let setup = ShardSetup {
-                shard,
-                shards: config.shards,
-                connections_max: 0,
-                limits,
-                room,
-                incarnation,
-                revocations: Arc::clone(&revocations),
-                hands_over: false,
-                secure: certificate.is_some(),
-                seed: random_seed(),
-            };
+            let setup = ShardSetup { shard, seed: random_seed(), ..common.clone() };
             let make_core = Arc::clone(&make_core);
             shards.push(thread::spawn(&format!("shard-{shard}"), move || seat.run(setup, &*make_core)));
         }
         drop(ready);
-        let mut server =
-            Server { address, features: Features::NONE, control, watch, certificate, returns, life, shards, store };
+        let mut server = Server {
+            address,
+            features: Features::NONE,
+            control,
+            watch,
+            certificate,
+            returns,
+            life,
+            shards,
+            store,
+            index,
+        };
         server.features = server.wait_until_ready(&started).map_err(StartError::Ring)?;
         Ok(server)
     }
@@ -237,6 +241,11 @@ impl Server {
     /// What connections are encrypted with, if they are.
     pub fn certificate(&self) -> Option<&Arc<Certificate>> {
         self.certificate.as_ref()
+    }
+
+    /// The store on this machine's disk, for as long as it is open; none of another.
+    pub fn store_index(&self) -> &Weak<EmbeddedIndex> {
+        &self.index
     }
 
     /// Whether it runs, drains, or has ended.
@@ -310,62 +319,15 @@ impl Seat {
     }
 }
 
+/// What connections are encrypted with, if they are.
+fn certificate_of(config: &Config) -> Result<Option<Arc<Certificate>>, StartError> {
+    let certificate = config.certificate_files().map(Certificate::open).transpose();
+    Ok(certificate.map_err(StartError::Certificate)?.map(Arc::new))
+}
+
 fn doorbells(shards: u16) -> Result<Arc<[Arc<Doorbell>]>, StartError> {
     let doorbells = (0..shards).map(|_| Doorbell::new().map(Arc::new)).collect::<Result<_, _>>();
     doorbells.map_err(|error| StartError::Ring(RingFault::system("a shard gets no eventfd", &error)))
-}
-
-/// A store that is open, and its threads.
-struct OpenedStore {
-    ports: Vec<StorePort>,
-    threads: Vec<JoinHandle<()>>,
-    incarnation: u64,
-    revocations: Arc<[Revocation]>,
-}
-
-fn open_store(
-    config: &Config,
-    doorbells: &Arc<[Arc<Doorbell>]>,
-    watch: &StoreWatch,
-) -> Result<OpenedStore, StartError> {
-    match config.store {
-        StoreKind::Embedded => {
-            let (log, index) = embedded::open(&config.data, config.store_options.clone()).map_err(StartError::Store)?;
-            start_store(log, index, config, doorbells, watch)
-        }
-        StoreKind::Memory => {
-            let log = MemoryStore::new();
-            start_store(log.clone(), Arc::new(log), config, doorbells, watch)
-        }
-    }
-}
-
-fn start_store(
-    log: impl Log + 'static,
-    index: Arc<impl Index + 'static>,
-    config: &Config,
-    doorbells: &Arc<[Arc<Doorbell>]>,
-    watch: &StoreWatch,
-) -> Result<OpenedStore, StartError> {
-    let incarnation = log.incarnation();
-    let revocations = read_revocations(&*index).map_err(|_| StartError::Revocations(config.data.clone()))?;
-    let (ports, threads) = store::start(log, index, doorbells, &config.limits, watch);
-    Ok(OpenedStore { ports, threads, incarnation, revocations })
-}
-
-/// All revocations there are.
-fn read_revocations(index: &impl Index) -> Result<Arc<[Revocation]>, StoreFault> {
-    let mut all = Vec::new();
-    loop {
-        let load = Load::Revocations { after: all.last().copied(), revocations_max: REVOCATIONS_PAGE };
-        let Loaded::Revocations(page, more) = index.load(&load)? else {
-            unreachable!("the store answers what it was asked")
-        };
-        all.extend(page);
-        if !more {
-            return Ok(all.into());
-        }
-    }
 }
 
 /// Connections count against the soft limit of descriptors, and nothing speaks for leaving it low.

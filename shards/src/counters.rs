@@ -69,6 +69,8 @@ counters! {
     connections_open,
     /// Sessions there are now.
     sessions_open,
+    /// Sessions whose connection ended without a close by either side.
+    sessions_lost,
     /// Bytes received from clients.
     bytes_received,
     /// Envelopes received from clients.
@@ -77,6 +79,8 @@ counters! {
     messages_stored,
     /// Copies of messages handed to sessions, by the homes of their users.
     messages_delivered,
+    /// Copies of messages that lagging sessions did not get; each frame that their connection dropped counts as one.
+    messages_dropped,
     /// Conversations taken up from the store.
     conversations_loaded,
     /// Conversations that went from memory for want of room.

@@ -2,6 +2,7 @@
 
 mod doorstep;
 mod leaving;
+mod lost;
 mod pull;
 mod rates;
 
@@ -246,17 +247,11 @@ impl Front {
         let Some(connection) = self.get(id) else { return };
         connection.link.sent();
         if !complete {
+            self.count_if_lost(turn, id);
             return self.hang_up(turn, id);
         }
         self.tell_if_drained(turn, id);
         self.mark_dirty(id);
-    }
-
-    /// The peer ended the stream. Whoever it is handed over to sees that, too.
-    pub fn ended(&mut self, turn: &mut Turn<'_>, id: ConnectionId) {
-        if self.get(id).is_some_and(|connection| connection.other.is_empty()) {
-            self.hang_up(turn, id);
-        }
     }
 
     /// The slot is free.

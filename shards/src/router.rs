@@ -13,7 +13,7 @@ use crate::entry::{Entry, HomeAnswer, HomeRequest};
 use crate::store::{ConversationKey, UserKey};
 
 /// Room of one lane between two shards, in entries. A lane holds at least `pushes + answers` entries.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct LaneRoom {
     /// For requests and pushes: the sender's credit.
     pub pushes: u32,

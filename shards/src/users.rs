@@ -238,6 +238,7 @@ impl Users {
                 if let Some(frame) = &delivery.frame {
                     let reached = user.push(turn, key, frame, delivery.except, &mut queues.backlogs);
                     turn.shared.counters.messages_delivered += reached;
+                    turn.shared.counters.messages_dropped += user.others(delivery.except) - reached;
                     turn.measure_delivery(delivery.accepted_ns, reached);
                 }
                 let list = user.list_mut(key, &mut queues.ring);

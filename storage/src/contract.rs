@@ -56,7 +56,7 @@ pub trait Log: Send {
     /// After a [`Fatal`] nothing may be acked any more: the process ends, and recovers from what is on disk.
     fn commit(&mut self, writes: &[Write]) -> Result<Vec<StoreResult>, Fatal>;
 
-    /// How often this store was restored from a backup, from 1: no conversation goes on with an epoch below it.
+    /// From 1; it rises when the store is restored from a backup. No conversation goes on with an epoch below it.
     fn incarnation(&self) -> u64;
 }
 

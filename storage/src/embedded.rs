@@ -6,6 +6,7 @@
 
 mod batch;
 mod codec;
+mod copies;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod list_codec;
 mod open_error;
 mod sealed;
 mod space;
+mod table_faults;
 mod tables;
 mod write_out;
 
@@ -35,6 +37,7 @@ use crate::limits::{JOURNAL_BYTES_MAX, MEMTABLE_BYTES_MAX, RESERVE_BYTES_MIN};
 use crate::plan::{Change, Heads, Plan, plan};
 use crate::reads;
 
+pub use copies::{Copied, CopyError, raise_incarnation};
 use folder::{Folder, Recovered};
 use high_water::HighWater;
 pub use open_error::{DamagedStore, OpenError};
@@ -93,8 +96,12 @@ pub fn open(path: &Path, options: Options) -> Result<(EmbeddedLog, Arc<EmbeddedI
     let identity = identity.ok_or_else(|| failed(io::Error::other("its files are not of one store")))?;
     let high_water = HighWater::create(&folder.high_water(), group).map_err(failed)?;
     let space = Space::watch(path.to_path_buf(), options.reserve_bytes).map_err(failed)?;
-    let index =
-        Arc::new(EmbeddedIndex { folder, tables: RwLock::new(Some(tables)), is_written_out: AtomicBool::new(false) });
+    let index = Arc::new(EmbeddedIndex {
+        folder,
+        tables: RwLock::new(Some(tables)),
+        wants_tables: AtomicBool::new(false),
+        is_written_out: AtomicBool::new(false),
+    });
     let log = EmbeddedLog {
         index: index.clone(),
         options,
@@ -114,6 +121,8 @@ pub struct EmbeddedIndex {
     folder: Folder,
     /// None while the database is being opened anew, or could not be for lack of room.
     tables: RwLock<Option<Tables>>,
+    /// The log waits for whoever uses the tables for long.
+    wants_tables: AtomicBool,
     /// The log has ended, and the tables have everything: nothing needs the journals.
     is_written_out: AtomicBool,
 }
@@ -288,7 +297,9 @@ impl EmbeddedLog {
     /// Opens the database anew while the readers wait. False: there is no room even for that.
     fn reopen(&mut self) -> Result<bool, Fatal> {
         let index = self.index.clone();
+        index.wants_tables.store(true, Ordering::Relaxed);
         let mut tables = index.tables.write().unwrap_or_else(PoisonError::into_inner);
+        index.wants_tables.store(false, Ordering::Relaxed);
         drop(tables.take());
         match index.folder.reopen(self.group, &self.options) {
             Ok(Recovered { tables: opened, group, journal_bytes }) => {

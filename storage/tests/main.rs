@@ -18,6 +18,7 @@ mod rows;
 mod tmpfs;
 
 mod a_closed_store_opens_with_everything;
+mod a_copy_is_one_moment_of_a_store_in_use;
 mod a_full_disk_refuses_and_recovers;
 mod a_start_has_little_to_replay;
 mod acked_rows_survive_kill;

@@ -4,7 +4,9 @@
 mod a_fifth_session_replaces_the_oldest;
 mod a_full_disk_refuses_and_recovers;
 mod a_kill_right_after_an_add_loses_no_list;
+mod a_login_flood_delays_nobody;
 mod a_slow_reader_stops_nobody;
+mod backups_have_all_that_was_acked;
 mod bad_handshakes_get_http_answers;
 mod bad_tokens_are_refused_and_old_ones_end;
 mod broken_envelopes_get_typed_answers;
@@ -22,6 +24,7 @@ mod hostile_tls_does_not_hurt;
 mod laggards;
 mod ledger;
 mod line;
+mod lines_that_are_cut_are_counted;
 mod multitude;
 mod no_acked_message_is_lost_by_a_kill;
 mod pages_of_other_hosts_are_refused;

@@ -8,6 +8,7 @@ pub mod home;
 pub mod http;
 pub mod peer;
 pub mod process;
+pub mod pty;
 pub mod rig;
 pub mod server;
 pub mod tls;

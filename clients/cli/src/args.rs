@@ -30,7 +30,7 @@ pub enum Command {
     History(HistoryArgs),
     /// Print messages of all conversations as they come.
     Listen(ListenArgs),
-    /// Talk in a conversation: lines you type are sent.
+    /// Talk: all your conversations on one screen; without a terminal, lines from stdin are sent.
     Chat(ChatArgs),
     /// Make groups, change and show who is in them.
     #[command(subcommand)]
@@ -100,7 +100,7 @@ pub enum Target {
 }
 
 /// 32 hex digits are a conversation, anything else is a handle.
-fn target(text: &str) -> Result<Target, String> {
+pub(crate) fn target(text: &str) -> Result<Target, String> {
     match ConversationId::parse(text) {
         Some(conversation) => Ok(Target::Conversation(conversation)),
         None => Handle::parse(text).map(Target::Peer).map_err(|error| error.describe().to_owned()),
@@ -117,7 +117,7 @@ pub enum Who {
 }
 
 /// 16 hex digits are a user, anything else is a handle.
-fn who(text: &str) -> Result<Who, String> {
+pub(crate) fn who(text: &str) -> Result<Who, String> {
     match UserId::parse(text) {
         Some(user) => Ok(Who::User(user)),
         None => Handle::parse(text).map(Who::Named).map_err(|error| error.describe().to_owned()),
@@ -273,9 +273,12 @@ pub struct ListenArgs {
 pub struct ChatArgs {
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
-    /// A handle, or the 32 hex digits of a conversation
+    /// A handle, or the 32 hex digits of a conversation [default: the latest]
     #[arg(value_name = "CONVERSATION", value_parser = target)]
-    pub(crate) conversation: Target,
+    pub(crate) conversation: Option<Target>,
+    /// Line by line, also on a terminal
+    #[arg(long)]
+    pub(crate) plain: bool,
 }
 
 #[cfg(test)]
@@ -329,6 +332,8 @@ mod tests {
         let members = [Who::Named(Handle::parse("bob").unwrap()), Who::User(UserId(0xff))];
         assert_eq!((create.title.as_str(), &create.members[..]), ("Our team", &members[..]));
         parse(&["group", "add", id, "bob"]).unwrap();
+        parse(&["chat"]).unwrap();
+        parse(&["chat", "--plain", id]).unwrap();
         parse(&["group", "leave", id]).unwrap();
         parse(&["list", "--count", "3"]).unwrap();
         parse(&["signup", "alice", "--device", "my phone"]).unwrap();
@@ -344,7 +349,6 @@ mod tests {
             &["history", "bob", "--at", "2019-05-04", "--from", "7"],
             &["listen", "--from", "then"],
             &["listen", "--count", "0"],
-            &["chat"],
             &["group"],
             &["group", "create"],
             &["group", "create", " ", "bob"],

@@ -1,4 +1,4 @@
-//! `chat`: a conversation line by line, for people, and for scripts that play people.
+//! `chat` without a screen: a conversation line by line, for people, and for scripts that play people.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, Read};
@@ -16,15 +16,22 @@ use crate::failure::Failure;
 use crate::identity::Identity;
 use crate::limits::{CHAT_BACKLOG, CHAT_LINES_MAX, GOODBYE_PATIENCE, PAGE_MEMBERS};
 use crate::output::Output;
+use crate::screen;
 use crate::session::{Session, Stop, unknown};
 use crate::ticks::{Tick, Ticks};
 use crate::time::time_of_day;
 
 /// Runs the command.
 pub(crate) async fn run(args: ChatArgs, out: &mut Output) -> Result<(), Failure> {
+    if !args.plain && screen::is_possible() {
+        return screen::run(&args).await;
+    }
+    let target = args.conversation.as_ref().ok_or_else(|| {
+        Failure::new("usage", "which conversation? without a screen `trunkline chat` needs a handle or 32 hex digits")
+    })?;
     let identity = args.identity.resolve()?;
     let mut session = Session::start(&identity, Follow::FromNow)?;
-    let result = match Chat::enter(&mut session, &args, &identity, out).await {
+    let result = match Chat::enter(&mut session, target, &identity, out).await {
         Ok(mut chat) => chat.talk(&mut session, out).await,
         Err(failure) => Err(failure),
     };
@@ -51,15 +58,15 @@ impl Chat {
     /// Opens the conversation, and shows what was said last.
     async fn enter(
         session: &mut Session,
-        args: &ChatArgs,
+        target: &Target,
         identity: &Identity,
         out: &mut Output,
     ) -> Result<Chat, Failure> {
-        let (me, opened, page) = match begin(session, args).await {
+        let (me, opened, page) = match begin(session, target).await {
             Ok(begun) => begun,
             Err(stop) => return Err(session.failure(stop, "the conversation was not opened")),
         };
-        let peer_name = match &args.conversation {
+        let peer_name = match target {
             Target::Peer(peer) => Some(peer.as_str().to_owned()),
             Target::Conversation(_) => None,
         };
@@ -257,9 +264,9 @@ impl Chat {
 }
 
 /// Opens the conversation, and reads what was said last.
-async fn begin(session: &mut Session, args: &ChatArgs) -> Result<(UserId, Opened, HistoryPage), Stop> {
+async fn begin(session: &mut Session, target: &Target) -> Result<(UserId, Opened, HistoryPage), Stop> {
     let me = session.connected(None).await?;
-    let opened = session.open(&args.conversation, None).await?;
+    let opened = session.open(target, None).await?;
     // Messages from now on are followed: a page that is read after that point leaves no gap.
     while !matches!(session.next(None).await?, ClientEvent::Synced) {}
     let conversation = opened.conversation;

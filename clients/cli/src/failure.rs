@@ -1,12 +1,13 @@
 //! How a command fails: a name for scripts, a sentence for people, an exit code.
 
 use std::fmt;
-use std::io::Write;
 use std::process::ExitCode;
 
 use serde::Serialize;
 use trunkline_client::core::SendError;
 use trunkline_wire::message::ErrorCode;
+
+use crate::aside;
 
 /// Exit code of a command that failed.
 pub const EXIT_FAILED: u8 = 1;
@@ -65,7 +66,7 @@ impl Failure {
     pub fn warn(&self) {
         let line = Line { error: &self.code, message: &self.message };
         let line = serde_json::to_string(&line).unwrap_or_else(|_| self.code.clone());
-        let _ = writeln!(std::io::stderr(), "{line}");
+        aside::say(&line);
     }
 
     /// What the server refused, in the words of its code.

@@ -126,6 +126,24 @@ pub(crate) fn file_name(handle: &Handle) -> String {
     file
 }
 
+/// The handle of such a file, folded; none where the name is of no handle.
+pub(crate) fn handle_of_file(file: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(file.len());
+    let mut rest = file.as_bytes();
+    while let Some((&byte, behind)) = rest.split_first() {
+        rest = behind;
+        if byte == b'%' {
+            let (digits, behind) = rest.split_at_checked(2)?;
+            bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+            rest = behind;
+        } else {
+            bytes.push(byte);
+        }
+    }
+    let handle = Handle::parse(&String::from_utf8(bytes).ok()?).ok()?;
+    Some(handle.as_str().to_owned())
+}
+
 /// What is kept for `--as NAME`.
 pub(crate) fn kept_of(config: &Path, name: &str) -> Result<Kept, Failure> {
     let path = token_path(config, name)?;
@@ -238,5 +256,12 @@ mod tests {
         assert_eq!(file("Ä.b"), Path::new("/c/tokens/ä.b"));
         assert_ne!(file("a/b"), file("a%2Fb"));
         assert_eq!(token_path(config, "a b").unwrap_err().code(), "invalid_handle");
+        for name in ["bob", "../../x", "..", "ä.b", "a%2fb"] {
+            assert_eq!(handle_of_file(&file_name(&Handle::parse(name).unwrap())).as_deref(), Some(name));
+        }
+        for name in [".12.draft", "%2", "%zz", "%FF", "a b"] {
+            let draft = name == ".12.draft";
+            assert_eq!(handle_of_file(name).is_some(), draft, "{name}");
+        }
     }
 }

@@ -7,6 +7,7 @@
 
 mod account;
 pub mod args;
+mod aside;
 mod began;
 mod chat;
 pub mod duration;
@@ -21,6 +22,7 @@ mod list;
 mod listen;
 mod output;
 mod people;
+mod screen;
 mod send;
 mod session;
 mod shared_outbox;
@@ -80,6 +82,7 @@ async fn interruptible<T>(command: impl Future<Output = T>) -> T {
     tokio::spawn(async {
         if tokio::signal::ctrl_c().await.is_ok() {
             tokio::time::sleep(limits::INTERRUPT_PATIENCE).await;
+            screen::give_back_if_taken();
             std::process::exit(i32::from(failure::EXIT_INTERRUPTED));
         }
     });

@@ -43,7 +43,27 @@ pub const CHAT_BACKLOG: u16 = 20;
 /// Lines that `chat` has read and not yet sent.
 pub const CHAT_LINES_MAX: usize = 64;
 
+/// Code points of a character that are shown; a family with colours of skin has 11.
+pub const CLUSTER_CHARS_MAX: usize = 12;
+/// Lines for stderr that wait while a full screen is shown.
+pub const HELD_LINES_MAX: usize = 200;
+/// Conversations that a full screen lists.
+pub const LISTED_MAX: usize = 1_000;
+/// Conversations whose messages a full screen has in memory.
+pub const TIMELINES_MAX: usize = 32;
+/// Messages that stay of a conversation that is not looked at any more.
+pub const TIMELINE_KEPT: usize = 200;
+/// Messages of a conversation that is looked at, from which on the oldest are let go.
+pub const TIMELINE_MESSAGES_MAX: usize = 5_000;
+/// Bytes of texts of a conversation beyond which nothing older is loaded.
+pub const TIMELINE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Between two frames of a full screen.
+pub const FRAME_EVERY: Duration = Duration::from_millis(25);
+/// How often a full screen shows the time that is left.
+pub const COUNT_EVERY: Duration = Duration::from_secs(1);
+
 const _: () = {
+    assert!(TIMELINE_KEPT < TIMELINE_MESSAGES_MAX && TIMELINES_MAX < LISTED_MAX);
     assert!(HISTORY_MESSAGES_MAX <= u16::MAX as usize && CHAT_BACKLOG <= PAGE_MESSAGES);
     assert!(MEMBERS_PAGE_MAX <= u16::MAX as usize);
     assert!(SYNC_CONVERSATIONS_MAX <= u16::MAX as usize);

@@ -1,6 +1,6 @@
 //! A session with the server as commands use it: questions with a deadline, Ctrl-C, and word of trouble for people.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -16,6 +16,7 @@ use trunkline_wire::ids::{ConversationId, UserId};
 use trunkline_wire::message::ErrorCode;
 
 use crate::args::{Target, Who};
+use crate::aside;
 use crate::failure::Failure;
 use crate::folders;
 use crate::identity::{self, Identity};
@@ -148,7 +149,7 @@ impl Session {
             }
             ClientEvent::Disconnected { retry_at_ms: Some(_) } if !self.told_trouble => {
                 self.told_trouble = true;
-                eprintln!("trunkline: no connection to {}: {}; trying again", self.url, self.trouble());
+                aside::say(&format!("trunkline: no connection to {}: {}; trying again", self.url, self.trouble()));
             }
             ClientEvent::AuthFailed { code } => {
                 return Err(Failure::refused(*code, &format!("{} does not let us in", self.url)).into());
@@ -279,6 +280,16 @@ impl Session {
     /// Whose handle it is, is remembered: look-ups are few per hour, and handles never change hands.
     fn remembered(&self, name: &handle::Handle) -> Option<UserId> {
         fs::read_to_string(self.peer_path(name)).ok().and_then(|text| UserId::parse(text.trim()))
+    }
+
+    /// All of those.
+    pub fn remembered_handles(&self) -> BTreeMap<UserId, String> {
+        let files = fs::read_dir(self.folder.join("peers")).into_iter().flatten().flatten();
+        let known = files.filter_map(|file| {
+            let user = UserId::parse(fs::read_to_string(file.path()).ok()?.trim())?;
+            Some((user, identity::handle_of_file(file.file_name().to_str()?)?))
+        });
+        known.collect()
     }
 
     async fn resolve(&mut self, name: &handle::Handle, deadline: Option<Instant>) -> Result<UserId, Stop> {

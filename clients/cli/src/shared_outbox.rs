@@ -2,16 +2,17 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use trunkline_client::core::MessageId;
+use trunkline_client::core::{ConversationId, MessageId};
 use trunkline_client::outbox::{FileOutbox, Outbox, Record};
 
 use crate::failure::Failure;
 
 /// A file of messages without an answer; clones are the same one.
 #[derive(Clone, Debug)]
-pub(crate) struct SharedOutbox(Arc<Mutex<FileOutbox>>);
+pub(crate) struct SharedOutbox(Arc<Mutex<FileOutbox>>, Arc<AtomicU64>);
 
 /// How far a message is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,7 +39,7 @@ impl SharedOutbox {
             let text = format!("cannot open the outbox in {}: {error}; XDG_STATE_HOME moves it", folder.display());
             Failure::new("outbox_failed", text)
         };
-        opened.map(|outbox| SharedOutbox(Arc::new(Mutex::new(outbox)))).map_err(failed)
+        opened.map(|outbox| SharedOutbox(Arc::new(Mutex::new(outbox)), Arc::default())).map_err(failed)
     }
 
     /// Whether everything has its answer.
@@ -60,6 +61,21 @@ impl SharedOutbox {
         }
     }
 
+    /// All that has no answer, where it is to be said, in order.
+    pub fn texts(&self) -> Vec<(ConversationId, MessageId, String)> {
+        let text = |record: &Record| String::from_utf8_lossy(&record.body).into_owned();
+        self.lock().records().iter().map(|record| (record.conversation, record.message_id, text(record))).collect()
+    }
+
+    /// Another one whenever something came in.
+    pub fn version(&self) -> u64 {
+        self.1.load(Ordering::Relaxed)
+    }
+
+    fn note(&self) {
+        self.1.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Forgets a message that never left this machine. The session has ended.
     pub fn withdraw(&self, message_id: MessageId) -> io::Result<()> {
         self.lock().remove(&[message_id])
@@ -76,7 +92,9 @@ impl Outbox for SharedOutbox {
     }
 
     fn put(&mut self, records: &[Record]) -> io::Result<()> {
-        self.lock().put(records)
+        let put = self.lock().put(records);
+        self.note();
+        put
     }
 
     fn remove(&mut self, message_ids: &[MessageId]) -> io::Result<()> {
@@ -84,14 +102,16 @@ impl Outbox for SharedOutbox {
     }
 
     fn adopt(&mut self) -> io::Result<Vec<Record>> {
-        self.lock().adopt()
+        let adopted = self.lock().adopt();
+        self.note();
+        adopted
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trunkline_wire::ids::{ConversationId, UserId};
+    use trunkline_wire::ids::UserId;
 
     fn record(message_id: u64, client_seq: u64) -> Record {
         Record {

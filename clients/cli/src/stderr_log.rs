@@ -10,6 +10,8 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::aside::Aside;
+
 /// What a report looks like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Format {
@@ -25,8 +27,8 @@ pub enum Format {
 pub fn install(format: Format, level: Level) {
     // Whoever was first counts.
     let _ = match format {
-        Format::Text => tracing_subscriber::registry().with(text(std::io::stderr)).with(filter(level)).try_init(),
-        Format::Json => tracing_subscriber::registry().with(json(std::io::stderr)).with(filter(level)).try_init(),
+        Format::Text => tracing_subscriber::registry().with(text(|| Aside)).with(filter(level)).try_init(),
+        Format::Json => tracing_subscriber::registry().with(json(|| Aside)).with(filter(level)).try_init(),
     };
 }
 

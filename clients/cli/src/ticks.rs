@@ -44,7 +44,8 @@ impl Ticks {
             Some(change) if change.change == Change::Removed => {
                 self.others.retain(|user, _| !change.users.contains(user));
             }
-            Some(change) => change.users.iter().for_each(|user| self.heard(*user, message.seq - 1, 0)),
+            // Nobody waits until who just came has read what is not for them.
+            Some(change) => change.users.iter().for_each(|user| self.heard(*user, message.seq - 1, message.seq - 1)),
             None if message.sender == self.me => {
                 self.said.insert(message.seq);
                 if self.said.len() > CHAT_UNREAD_MAX {
@@ -55,10 +56,15 @@ impl Ticks {
         }
     }
 
+    /// Up to where all others have what was said, and have read it; none where nobody counts.
+    pub fn far(&self) -> Option<(u64, u64)> {
+        let all = |far: fn(&(u64, u64)) -> u64| self.others.values().map(far).min();
+        Some((all(|far| far.0)?, all(|far| far.1)?))
+    }
+
     /// What is to be told: the last message that all have now, or have read now.
     pub fn news(&mut self) -> Vec<(Tick, u64)> {
-        let all = |far: fn(&(u64, u64)) -> u64| self.others.values().map(far).min();
-        let (Some(delivered), Some(read)) = (all(|far| far.0), all(|far| far.1)) else { return Vec::new() };
+        let Some((delivered, read)) = self.far() else { return Vec::new() };
         let mut news = Vec::new();
         let delivered_seq = self.said.range(..=delivered).next_back().copied().unwrap_or(0);
         let read_seq = self.said.range(..=read).next_back().copied();

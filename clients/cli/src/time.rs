@@ -5,8 +5,36 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 fn shown(ms: u64, format: &str) -> String {
-    let time = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    time.map_or_else(|| "?".to_owned(), |time| time.to_zoned(TimeZone::system()).strftime(format).to_string())
+    Clock::of_this_machine().shown(ms, format)
+}
+
+/// Times of day and days where somebody is.
+#[derive(Clone, Debug)]
+pub(crate) struct Clock(TimeZone);
+
+impl Clock {
+    pub fn of_this_machine() -> Clock {
+        Clock::of(TimeZone::system())
+    }
+
+    pub fn of(zone: TimeZone) -> Clock {
+        Clock(zone)
+    }
+
+    /// Hour and minute of a moment in milliseconds since 1970.
+    pub fn hour_and_minute(&self, ms: u64) -> String {
+        self.shown(ms, "%H:%M")
+    }
+
+    /// The day of a moment.
+    pub fn day(&self, ms: u64) -> String {
+        self.shown(ms, "%Y-%m-%d")
+    }
+
+    fn shown(&self, ms: u64, format: &str) -> String {
+        let time = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        time.map_or_else(|| "?".to_owned(), |time| time.to_zoned(self.0.clone()).strftime(format).to_string())
+    }
 }
 
 /// Day and time of a moment in seconds since 1970.

@@ -23,6 +23,7 @@ mod commands;
 mod connection;
 mod conversation;
 mod dispatch;
+mod doubting;
 mod event;
 mod feed;
 mod list;

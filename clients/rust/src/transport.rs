@@ -10,6 +10,7 @@ use std::fmt;
 use std::io;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use trunkline_wire::ids::{ConversationId, MessageId, UserId};
 use trunkline_wire::message::{Change, ContentKind, ErrorCode};
 
@@ -132,8 +133,10 @@ where
     let (orders, orders_in) = mpsc::channel(STREAM_COMMANDS_MAX);
     let (events_out, events) = mpsc::channel(STREAM_EVENTS_MAX);
     let (trouble_out, trouble) = watch::channel(None);
-    tokio::spawn(Driver::new(client, url, trust, orders_in, events_out, trouble_out).run());
-    Ok((Handle { orders, trouble }, EventStream { events }))
+    let driver = Driver::new(client, url, trust, orders_in, events_out, trouble_out);
+    let start = driver.start;
+    tokio::spawn(driver.run());
+    Ok((Handle { orders, trouble, start }, EventStream { events }))
 }
 
 /// Gives a session its commands; clones speak to the same session, which ends when they and the stream are gone.
@@ -141,9 +144,15 @@ where
 pub struct Handle {
     orders: mpsc::Sender<Order>,
     trouble: watch::Receiver<Option<String>>,
+    start: Instant,
 }
 
 impl Handle {
+    /// Now, on the clock of the times in events.
+    pub fn now_ms(&self) -> u64 {
+        self.start.elapsed().as_millis() as u64
+    }
+
     /// Takes a text to send: it is in the outbox when this returns, connected or not. Its fate is an event.
     ///
     /// # Errors

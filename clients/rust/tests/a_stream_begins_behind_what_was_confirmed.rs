@@ -62,6 +62,25 @@ fn though_it_is_pushed_while_the_list_is_read() {
 }
 
 #[test]
+fn though_it_was_opened_before_the_first_list_and_changed_since() {
+    let mut line = Line::new(Follow::Stored, 1);
+    line.welcome();
+    let _ = line.one();
+    line.client.open(line.now_ms, CHAT);
+    line.open(&Opened { last_seq: 5, delivered_seq: 2, ..opened() });
+    line.wait();
+    is_told(&mut line, 3..=5);
+    // The answer to its list was lost, and 6 was stored while it was away.
+    line.cut();
+    line.welcome();
+    let asked = line.asked();
+    let sync = asked.iter().find(|(_, asked)| *asked == Asked::Sync(None, 0)).unwrap_or_else(|| panic!("{asked:?}")).0;
+    line.synced(sync, (30, 30), &[]);
+    line.open(&Opened { last_seq: 6, delivered_seq: 2, ..opened() });
+    is_told(&mut line, 6..=6);
+}
+
+#[test]
 fn though_a_server_that_crashed_does_not_name_it_again() {
     let mut line = Line::new(Follow::Stored, 1);
     line.welcome();

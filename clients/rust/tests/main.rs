@@ -4,6 +4,8 @@
 mod dice;
 #[path = "model/line.rs"]
 mod line;
+#[path = "model/pages.rs"]
+mod pages;
 #[path = "model/server.rs"]
 mod server;
 #[path = "model/tamper.rs"]
@@ -11,6 +13,7 @@ mod tamper;
 #[path = "model/world.rs"]
 mod world;
 
+mod a_restored_server_is_noticed;
 mod a_stream_begins_behind_what_was_confirmed;
 mod an_outbox_has_one_owner;
 mod gaps_are_closed_by_history;

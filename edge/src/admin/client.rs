@@ -77,6 +77,16 @@ impl AdminClient {
         })
     }
 
+    /// As [`AdminClient::ask`], for what takes as long as it takes.
+    ///
+    /// # Errors
+    /// As [`AdminClient::ask`].
+    pub fn ask_patiently<T: DeserializeOwned>(&mut self, request: &Request) -> Result<T, Refusal> {
+        let failed = |error: io::Error| Refusal::new("no_answer", error.to_string());
+        self.stream.get_ref().set_read_timeout(None).map_err(failed)?;
+        self.ask(request)
+    }
+
     /// The counters, as one line of JSON.
     ///
     /// # Errors

@@ -34,6 +34,7 @@ impl Front {
         let Some((connection, pool)) = self.with_pool(id) else { return };
         if connection.pull != Pull::Live {
             turn.shared.counters.frames_dropped += 1;
+            turn.shared.counters.messages_dropped += 1;
             return;
         }
         connection.link.push_unasked(frame, pool);

@@ -121,6 +121,11 @@ impl User {
         others.map(|session| u64::from(session.push(turn, key, frame, backlogs))).sum()
     }
 
+    /// Sessions that a frame for all but one is for.
+    pub(super) fn others(&self, except: Option<Address>) -> u64 {
+        self.sessions.iter().filter(|session| Some(session.address) != except).count() as u64
+    }
+
     fn session_mut(&mut self, address: Address) -> Option<&mut Session> {
         self.sessions.iter_mut().find(|session| session.address == address)
     }
@@ -316,6 +321,7 @@ mod tests {
         rig.pass(1_000);
         assert_eq!(pushed(&rig, 1), [("message", 1, 0)]);
         assert_eq!(rig.shared.counters.frames_dropped, 2, "a message and Advanced");
+        assert_eq!((rig.shared.counters.messages_delivered, rig.shared.counters.messages_dropped), (1, 1));
         rig.turn(|users, turn| users.session_drained(turn, user(0), Rig::address(1)));
         rig.deliver(0, 3, &[user(0)], None);
         assert_eq!(pushed(&rig, 1)[1..], [("resumed", 2, 2), ("message", 3, 0)]);

@@ -131,9 +131,7 @@ impl Folder {
             batch.put_identity(Identity { store_id: self.store_id, incarnation: 1 });
             batch.commit().map_err(failed)?;
         }
-        let text = format!("{FORMAT_NAME} {FORMAT} {:032x}\n", u128::from_be_bytes(self.store_id));
-        fs::write(format, text).map_err(io_error("writing", format))?;
-        File::open(format).and_then(|file| file.sync_all()).map_err(io_error("syncing", format))?;
+        self.write_format(format)?;
         HighWater::create(&self.high_water(), 1).map_err(io_error("writing", &self.high_water()))?;
         fs::rename(&unfinished, self.database()).map_err(io_error("renaming", &unfinished))?;
         sync_folder(&self.path)
@@ -288,7 +286,7 @@ impl Folder {
         Err(self.damaged(None, Some(group), floor))
     }
 
-    fn open_failed(&self, error: &fjall::Error) -> OpenError {
+    pub(super) fn open_failed(&self, error: &fjall::Error) -> OpenError {
         let path = self.database();
         match error {
             fjall::Error::Locked => OpenError::Locked { path: self.path.clone() },
@@ -299,6 +297,37 @@ impl Folder {
                 full: super::is_full_database(error),
             },
         }
+    }
+
+    /// The copied tables are in the database, which is closed: makes a store of it.
+    pub(super) fn finish_copy(&self, group: u64) -> Result<(), OpenError> {
+        self.wait_until_closed()?;
+        let format = self.path.join("format");
+        self.write_format(&format)?;
+        HighWater::create(&self.high_water(), group).map_err(io_error("writing", &self.high_water()))?;
+        self.mark_clean().map_err(io_error("marking", &self.path))
+    }
+
+    /// What the store counts from now on, it never counted before.
+    pub(super) fn raise_incarnation(&self, at_least: u64, options: &Options) -> Result<u64, OpenError> {
+        let Recovered { tables, group, .. } = self.recover(options)?;
+        let unreadable = || io_error("reading", &self.path)(io::Error::other("its identity is damaged"));
+        let before = tables.view().identity().ok().flatten().ok_or_else(unreadable)?;
+        let incarnation = at_least.max(before.incarnation + 1);
+        let mut batch = tables.batch(group + 1);
+        batch.put_identity(Identity { store_id: self.store_id, incarnation });
+        batch.commit().map_err(|error| self.open_failed(&error))?;
+        HighWater::create(&self.high_water(), group + 1).map_err(io_error("writing", &self.high_water()))?;
+        drop(tables);
+        self.wait_until_closed()?;
+        self.mark_clean().map_err(io_error("marking", &self.path))?;
+        Ok(incarnation)
+    }
+
+    fn write_format(&self, path: &Path) -> Result<(), OpenError> {
+        let text = format!("{FORMAT_NAME} {FORMAT} {:032x}\n", u128::from_be_bytes(self.store_id));
+        fs::write(path, text).map_err(io_error("writing", path))?;
+        File::open(path).and_then(|file| file.sync_all()).map_err(io_error("syncing", path))
     }
 
     /// Says that the store was closed with nothing under way.

@@ -15,6 +15,7 @@ use trunkline_wire::ids::{ConversationId, DeviceId, TenantId, UserId};
 
 use super::Options;
 use super::codec::{self, Identity};
+use super::table_faults::{damaged, decodable, decode_found, unreadable};
 use super::{keys, list_codec};
 use crate::limits::{JOURNAL_BYTES_MAX, MEMTABLE_BYTES_MAX};
 use crate::reads::{Checkpoint, ReadFault, Reads, slot_of};
@@ -133,48 +134,12 @@ pub(crate) struct View<'a> {
     snapshot: Snapshot,
 }
 
-/// What cannot be read or decoded is named in the log.
-fn say(table: &Keyspace, key: &[u8], reason: &dyn std::fmt::Display) {
-    let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-    tracing::error!("table {}, key {key}: {reason}; check the disk (dmesg, smartctl)", &**table.name());
-}
-
-/// A read failed, or came to a block that is damaged: the database has checksums of its own.
-fn unreadable(table: &Keyspace, key: &[u8], error: &fjall::Error) -> ReadFault {
-    say(table, key, error);
-    match error {
-        fjall::Error::Storage(fjall::LsmError::Io(_)) => ReadFault::Failed,
-        fjall::Error::Storage(_) | fjall::Error::Decompress(_) => ReadFault::Damaged,
-        _ => ReadFault::Failed,
-    }
-}
-
-fn damaged(table: &Keyspace, key: &[u8]) -> ReadFault {
-    say(table, key, &"the value is damaged");
-    ReadFault::Damaged
-}
-
-/// What a scan came to. The outer error ends it; the inner one is of a value that does not decode.
-fn decode_found<T>(
-    table: &Keyspace,
-    guard: Guard,
-    decode: impl FnOnce(&[u8], &[u8]) -> Option<T>,
-) -> Result<Result<T, ReadFault>, ReadFault> {
-    let (key, value) = guard.into_inner().map_err(|error| unreadable(table, &[], &error))?;
-    Ok(decode(&key, &value).ok_or_else(|| damaged(table, &key)))
-}
-
-/// The same without what does not decode: it hides nothing behind it (REL-10).
-fn decodable<T>(
-    table: &Keyspace,
-    guard: Guard,
-    decode: impl FnOnce(&[u8], &[u8]) -> Option<T>,
-) -> Option<Result<T, StoreFault>> {
-    let found = decode_found(table, guard, decode).map_err(StoreFault::from);
-    found.map(Result::ok).transpose()
-}
-
 impl View<'_> {
+    /// All rows of a table.
+    pub(super) fn rows(&self, table: &Keyspace) -> fjall::Iter {
+        self.snapshot.iter(table)
+    }
+
     /// The number of the newest group; 0: none.
     pub(crate) fn group(&self) -> Result<u64, StoreFault> {
         let decode = |_: &[u8], value: &[u8]| codec::decode_group(self.tables.store_id, value);

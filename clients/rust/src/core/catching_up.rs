@@ -47,7 +47,12 @@ impl Receiving {
             let Some(feed) = self.feeds.get_mut(&conversation) else { continue };
             feed.fetching = true;
             self.last_served = Some(conversation);
-            if reads_history(feed) {
+            if let Some(doubt) = &feed.doubt {
+                let from_seq = doubt.from;
+                out.ask(Purpose::Compare(conversation), |encoder, request| {
+                    encoder.history(request, conversation, from_seq, true, PAGE_MESSAGES)
+                });
+            } else if reads_history(feed) {
                 let from_seq = feed.next;
                 out.ask(Purpose::CatchUp(conversation, from_seq), |encoder, request| {
                     encoder.history(request, conversation, from_seq, false, PAGE_MESSAGES)
@@ -76,8 +81,8 @@ impl Receiving {
     ) -> Result<(), Misbehaved> {
         let feed = self.feeds.get_mut(&conversation).ok_or(Misbehaved)?;
         feed.fetching = false;
-        if feed.next < from_seq {
-            // It was rewound since: this speaks of other messages than those now missing.
+        if feed.next < from_seq || feed.doubt.is_some() {
+            // It was rewound since, or may be: this speaks of other messages than those now missing.
             self.note(conversation, out.now_ms);
             return Ok(());
         }
@@ -86,6 +91,9 @@ impl Receiving {
             let seq = seq_of(view.seq())?;
             if seq < expected {
                 return Err(Misbehaved);
+            }
+            if self.hears_in_doubt(out, conversation, (view.epoch(), seq), false) {
+                return Ok(());
             }
             if messages == 0 {
                 self.turn_of_page(out, conversation, seq, &view);
@@ -109,12 +117,7 @@ impl Receiving {
         }
         self.list.advance(conversation, last_seq);
         let feed = self.feeds.get_mut(&conversation).ok_or(Misbehaved)?;
-        let restored = feed.epoch != 0 && page.epoch() > feed.epoch;
-        if restored {
-            feed.last = last_seq.max(feed.next - 1);
-        } else {
-            feed.saw(last_seq);
-        }
+        feed.saw(last_seq);
         if feed.next > from_seq {
             (feed.failures, feed.due_ms) = (0, out.now_ms);
         } else {
@@ -138,7 +141,7 @@ impl Receiving {
         }
     }
 
-    fn put_off(&mut self, out: &mut Outlet, conversation: ConversationId, asked_ms: u32) {
+    pub(super) fn put_off(&mut self, out: &mut Outlet, conversation: ConversationId, asked_ms: u32) {
         let Some(feed) = self.feeds.get_mut(&conversation) else { return };
         feed.due_ms = out.now_ms + out.retry_after(asked_ms, feed.failures);
         feed.failures = feed.failures.saturating_add(1);

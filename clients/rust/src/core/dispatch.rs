@@ -6,7 +6,7 @@ use trunkline_wire::message::{Answer, schema};
 use super::Client;
 use super::commands::{Command, Question, answered};
 use super::conversation::{MembersPage, Opened};
-use super::event::UserReceipt;
+use super::event::{ClientEvent, UserReceipt};
 use super::outlet::Purpose;
 use super::views::{Misbehaved, id_of, number_of};
 use crate::outbox::Outbox;
@@ -17,7 +17,12 @@ impl<O: Outbox> Client<O> {
             Answer::Error(error) => self.connection_failed(error),
             Answer::GoAway(go_away) => {
                 self.connection.hold_back(self.out.now_ms, go_away.retry_after_ms());
+                let is_first = self.connection.takes_requests();
                 self.connection.leave(self.out.now_ms);
+                if is_first {
+                    let retry_at_ms = self.out.now_ms.saturating_add(u64::from(go_away.retry_after_ms()));
+                    self.out.event(ClientEvent::Draining { retry_at_ms });
+                }
                 Ok(())
             }
             _ if !self.connection.is_live() => Ok(()),
@@ -78,6 +83,7 @@ impl<O: Outbox> Client<O> {
                 let own = |message: &schema::Message<'_>| sending.meet(message, conversation);
                 receiving.caught_up(out, (conversation, from_seq), page, own)
             }
+            (&Purpose::Compare(conversation), Answer::HistoryPage(page)) => receiving.compared(out, conversation, page),
             (&Purpose::Describe(conversation), Answer::Opened(opened)) => {
                 receiving.described(out, conversation, &Opened::of_view(opened)?)
             }
@@ -99,6 +105,7 @@ impl<O: Outbox> Client<O> {
         match *purpose {
             Purpose::Sync => receiving.sync_failed(out, error),
             Purpose::CatchUp(conversation, _) => receiving.catch_up_failed(out, conversation, error),
+            Purpose::Compare(conversation) => receiving.compare_failed(out, conversation, error),
             Purpose::Describe(conversation) => receiving.describe_failed(out, conversation, error),
             Purpose::OpenToSend(conversation) => sending.open_failed(out, conversation, error),
             Purpose::Send(conversation, _) => sending.send_failed(out, conversation, error),

@@ -72,6 +72,11 @@ pub enum ClientEvent {
         /// When it tries again, on the clock of the inputs; `None` after [`ClientEvent::AuthFailed`] and closing.
         retry_at_ms: Option<u64>,
     },
+    /// The server asks to come back later, and is about to end the connection. The client does so by itself.
+    Draining {
+        /// The earliest time at which it comes back, on the clock of the inputs.
+        retry_at_ms: u64,
+    },
     /// The token was refused: nothing happens before a `renew`.
     AuthFailed {
         /// Why.

@@ -47,6 +47,17 @@ pub(super) enum Start {
 /// The end of the window of a member.
 pub(super) const NO_END: u64 = u64::MAX;
 
+/// What was told may not be what the server has: a backup was restored there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Doubt {
+    /// What is above was compared.
+    pub(super) from: u64,
+    /// The highest seq that came meanwhile; 0: none.
+    pub(super) heard: u64,
+    /// Messages of ours that came meanwhile, and are not shown.
+    pub(super) own: Vec<u64>,
+}
+
 #[derive(Debug)]
 pub(super) struct Feed {
     /// Not known where to begin: messages wait, and `next` is the lowest seq that came.
@@ -66,6 +77,11 @@ pub(super) struct Feed {
     pub(super) last: u64,
     /// 0: not known.
     pub(super) epoch: u64,
+    pub(super) doubt: Option<Doubt>,
+    /// What was told before this process began was of this epoch or a later one; 0: not known.
+    pub(super) stored_epoch: u64,
+    /// Its epoch is not known, and the server was restored since.
+    pub(super) is_unsure: bool,
     /// The start is where a list saw the conversation, which may be behind what is pushed.
     pub(super) soft: bool,
     pub(super) fetching: bool,
@@ -91,6 +107,9 @@ impl Feed {
             next,
             last: next - 1,
             epoch: 0,
+            doubt: None,
+            stored_epoch: 0,
+            is_unsure: false,
             soft,
             fetching: false,
             due_ms: 0,
@@ -107,7 +126,7 @@ impl Feed {
 
     /// Whether messages are missing.
     pub(super) fn lags(&self) -> bool {
-        self.start.is_some() || self.next <= self.last
+        self.start.is_some() || self.next <= self.last || self.doubt.is_some()
     }
 
     /// Whether something is to be asked for.
@@ -117,7 +136,7 @@ impl Feed {
 
     /// Whether everything up to a seq was delivered.
     pub(super) fn has(&self, seq: u64) -> bool {
-        self.start.is_none() && self.next > seq
+        self.start.is_none() && self.next > seq && self.doubt.is_none()
     }
 
     /// The conversation goes on at least up to this seq.
@@ -247,8 +266,8 @@ impl Feed {
     }
 
     /// A backup was restored: what was delivered from `next` on is no more.
-    pub(super) fn rewind(&mut self, next: u64, epoch: u64) {
-        (self.next, self.last, self.epoch) = (next, next - 1, epoch);
+    pub(super) fn rewind(&mut self, next: u64) {
+        (self.next, self.last) = (next, next - 1);
         (self.told, self.confirmed) = (self.told.min(next - 1), self.confirmed.min(next - 1));
         self.early.clear();
         self.early_bytes = 0;

@@ -14,8 +14,15 @@ use crate::limits::GAP_GRACE_MS;
 impl Receiving {
     /// A page of what changed.
     pub(super) fn synced(&mut self, out: &mut Outlet, page: &schema::Synced<'_>) -> Result<(), Misbehaved> {
+        let begins_somewhere = self.syncing.has_no_position();
         if self.syncing.page_begins(page)? {
             self.begin_replacing();
+            if self.syncing.tells_of_a_restore() {
+                self.server_was_restored();
+            }
+        }
+        if begins_somewhere {
+            self.look_again(out);
         }
         let mut rows = 0;
         for view in page.conversations().into_iter().flatten() {
@@ -25,6 +32,19 @@ impl Receiving {
             rows += 1;
         }
         self.syncing.page_ends(rows, page.more())
+    }
+
+    /// A first list tells what changed behind a position that this client never heard of: what it opened before then may have
+    /// changed earlier, and is opened again unless the list names it.
+    fn look_again(&mut self, out: &Outlet) {
+        let placed = |(id, feed): (&ConversationId, &Feed)| feed.start.is_none().then_some(*id);
+        let placed: Vec<ConversationId> = self.feeds.iter().filter_map(placed).collect();
+        for conversation in placed {
+            if let Some(feed) = self.feeds.get_mut(&conversation) {
+                feed.described = false;
+            }
+            self.note(conversation, out.now_ms);
+        }
     }
 
     /// Nothing is missing any more.
@@ -98,6 +118,9 @@ impl Receiving {
             followed
         });
         self.note(conversation, out.now_ms);
+        if self.syncing.tells_of_a_restore() {
+            self.named_by_restored(out, conversation, last_seq);
+        }
         Ok(())
     }
 

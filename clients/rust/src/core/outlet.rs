@@ -28,6 +28,8 @@ pub(super) enum Purpose {
     LookUp(ConversationId),
     /// A gap, from this seq on.
     CatchUp(ConversationId, u64),
+    /// Whether what was told is still there.
+    Compare(ConversationId),
     /// What conversation it is of which a message came.
     Describe(ConversationId),
     /// How far the program is.
@@ -92,7 +94,8 @@ impl Outlet {
     }
 
     pub(super) fn catching_up(&self) -> usize {
-        let is_of_these = |purpose: &Purpose| matches!(purpose, Purpose::CatchUp(..) | Purpose::Describe(_));
+        let is_of_these =
+            |purpose: &Purpose| matches!(purpose, Purpose::CatchUp(..) | Purpose::Compare(_) | Purpose::Describe(_));
         self.outstanding.values().filter(|request| is_of_these(&request.purpose)).count()
     }
 

@@ -38,7 +38,7 @@ pub(super) struct Receiving {
     /// Feeds of which something is to be asked for.
     pub(super) wanting: BTreeSet<ConversationId>,
     pub(super) last_served: Option<ConversationId>,
-    early_bytes: usize,
+    pub(super) early_bytes: usize,
     pub(super) list: List,
     pub(super) syncing: Syncing,
     /// Of the list's changes: up to where all is told, and up to where the program has confirmed all.
@@ -87,6 +87,7 @@ impl Receiving {
         };
         receiving.list.heard_of(position);
         for (&conversation, feed) in &mut receiving.feeds {
+            feed.stored_epoch = state.epochs.get(&conversation).copied().unwrap_or(0);
             if let Some(summary) = receiving.list.find(conversation) {
                 feed.described = true;
                 feed.set_window(summary.joined_seq.clamp(1, 1 << 62), summary.left_seq.unwrap_or(NO_END));
@@ -113,6 +114,7 @@ impl Receiving {
             position: self.told.position(),
             places: self.positions().collect(),
             conversations: self.list.iter().map(|summary| (summary.conversation, summary.clone())).collect(),
+            epochs: self.epochs().collect(),
         }
     }
 
@@ -140,7 +142,10 @@ impl Receiving {
             return Ok(());
         }
         let seq = seq_of(view.seq())?;
-        self.rewind(out, conversation, view.epoch(), seq);
+        let is_hidden = own && !self.echo_own;
+        if self.hears_in_doubt(out, conversation, (view.epoch(), seq), is_hidden) {
+            return Ok(());
+        }
         self.feed(conversation, seq)?;
         self.turn(out, conversation, seq, view);
         self.list.advance(conversation, seq);
@@ -187,7 +192,9 @@ impl Receiving {
 
     fn sent_one(&mut self, out: &mut Outlet, message: Message) -> Result<(), Misbehaved> {
         let (conversation, seq, echo_own) = (message.conversation, seq_of(message.seq)?, self.echo_own);
-        self.rewind(out, conversation, message.epoch, seq);
+        if self.hears_in_doubt(out, conversation, (message.epoch, seq), !echo_own) {
+            return Ok(());
+        }
         self.feed(conversation, seq)?;
         self.list.advance(conversation, seq);
         let Some(feed) = self.feeds.get_mut(&conversation) else { return Ok(()) };
@@ -331,18 +338,6 @@ impl Receiving {
         self.early_bytes += feed.early_bytes;
     }
 
-    /// A higher epoch at a seq that was delivered: the server's history was replaced from there on, at the latest.
-    fn rewind(&mut self, out: &mut Outlet, conversation: ConversationId, epoch: u64, seq: u64) {
-        let Some(feed) = self.feeds.get_mut(&conversation) else { return };
-        if feed.start.is_none() && feed.epoch != 0 && epoch > feed.epoch && seq < feed.next {
-            self.early_bytes -= feed.early_bytes;
-            feed.rewind(seq, epoch);
-            self.list.rewind(conversation, seq - 1);
-            out.rewound.push((conversation, seq));
-            out.event(ClientEvent::Rewound { conversation, epoch, seq });
-        }
-    }
-
     /// A feed did something: notes what it misses, when that is to be asked for, and how far it is.
     pub(super) fn note(&mut self, conversation: ConversationId, due_ms: u64) {
         let Some(feed) = self.feeds.get_mut(&conversation) else {
@@ -360,7 +355,8 @@ impl Receiving {
         } else if feed.failures == 0 {
             feed.due_ms = feed.due_ms.min(due_ms);
         }
-        let done = if feed.lags() { feed.next - 1 } else { u64::MAX };
+        let behind = if feed.lags() { feed.next - 1 } else { u64::MAX };
+        let done = if feed.doubt.is_some() { 0 } else { behind };
         if feed.start.is_none() {
             self.moved.insert(conversation);
             self.told.reached(conversation, done);

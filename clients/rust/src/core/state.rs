@@ -30,17 +30,27 @@ pub struct State {
     pub places: BTreeMap<ConversationId, u64>,
     /// The list of conversations.
     pub conversations: BTreeMap<ConversationId, Summary>,
+    /// The epoch of what was told last of each conversation, where a backup was ever restored.
+    pub epochs: BTreeMap<ConversationId, u64>,
 }
 
 const MAGIC: &[u8; 8] = b"tl-stat1";
+/// With epochs behind all else; without any, it is what earlier versions read.
+const MAGIC_WITH_EPOCHS: &[u8; 8] = b"tl-stat2";
 
 impl State {
     /// Takes in an event that the program has handled; says whether something changed.
     pub fn apply(&mut self, event: &ClientEvent) -> bool {
         match event {
-            ClientEvent::Message(message) => self.reach(message.conversation, message.seq),
+            ClientEvent::Message(message) => {
+                if message.epoch > 1 {
+                    self.epochs.insert(message.conversation, message.epoch);
+                }
+                self.reach(message.conversation, message.seq)
+            }
             ClientEvent::Missed { conversation, to_seq, .. } => self.reach(*conversation, *to_seq),
-            ClientEvent::Rewound { conversation, seq, .. } => {
+            ClientEvent::Rewound { conversation, seq, epoch } => {
+                self.epochs.insert(*conversation, *epoch);
                 self.places.insert(*conversation, seq.saturating_sub(1));
                 true
             }
@@ -67,7 +77,7 @@ impl State {
 
     /// As bytes, for programs that have no format of their own.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = MAGIC.to_vec();
+        let mut out = if self.epochs.is_empty() { MAGIC.to_vec() } else { MAGIC_WITH_EPOCHS.to_vec() };
         let number = |out: &mut Vec<u8>, number: u64| out.extend_from_slice(&number.to_le_bytes());
         number(&mut out, self.position);
         number(&mut out, self.places.len() as u64);
@@ -88,13 +98,21 @@ impl State {
             number(&mut out, title.len() as u64);
             out.extend_from_slice(title.as_bytes());
         }
+        if !self.epochs.is_empty() {
+            number(&mut out, self.epochs.len() as u64);
+        }
+        for (conversation, epoch) in &self.epochs {
+            out.extend_from_slice(&conversation.0);
+            number(&mut out, *epoch);
+        }
         out
     }
 
     /// Reads what [`State::encode`] made; `None`: it is something else, or not whole.
     pub fn decode(bytes: &[u8]) -> Option<State> {
         let mut rest = Reader(bytes);
-        (rest.take(MAGIC.len())? == MAGIC).then_some(())?;
+        let magic = rest.take(MAGIC.len())?;
+        (magic == MAGIC || magic == MAGIC_WITH_EPOCHS).then_some(())?;
         let mut state = State { position: rest.number()?, ..State::default() };
         for _ in 0..rest.number()? {
             state.places.insert(rest.conversation()?, rest.number()?);
@@ -102,6 +120,11 @@ impl State {
         for _ in 0..rest.number()? {
             let summary = rest.summary()?;
             state.conversations.insert(summary.conversation, summary);
+        }
+        if magic == MAGIC_WITH_EPOCHS {
+            for _ in 0..rest.number()? {
+                state.epochs.insert(rest.conversation()?, rest.number()?);
+            }
         }
         rest.0.is_empty().then_some(state)
     }
@@ -165,17 +188,21 @@ mod tests {
             position: 77,
             places: [(one, 9), (two, 0)].into(),
             conversations: [(one, summary(one, Some("Tëam"))), (two, summary(two, None))].into(),
+            epochs: BTreeMap::new(),
         }
     }
 
     #[test]
     fn a_state_comes_back_whole_or_not_at_all() {
-        let bytes = state().encode();
-        assert_eq!(State::decode(&bytes), Some(state()));
-        for cut in 0..bytes.len() {
-            assert_eq!(State::decode(&bytes[..cut]), None, "cut at {cut}");
+        let restored = State { epochs: [(ConversationId([2; 16]), 3)].into(), ..state() };
+        for state in [state(), restored] {
+            let bytes = state.encode();
+            assert_eq!(State::decode(&bytes), Some(state));
+            for cut in 0..bytes.len() {
+                assert_eq!(State::decode(&bytes[..cut]), None, "cut at {cut}");
+            }
+            assert_eq!(State::decode(&[&bytes[..], b"x"].concat()), None);
         }
-        assert_eq!(State::decode(&[&bytes[..], b"x"].concat()), None);
         assert_eq!(State::decode(&State::default().encode()), Some(State::default()));
     }
 
@@ -187,7 +214,7 @@ mod tests {
         assert!(state.apply(&ClientEvent::Missed { conversation, from_seq: 10, to_seq: 12 }));
         assert_eq!(state.places[&conversation], 12);
         assert!(state.apply(&ClientEvent::Rewound { conversation, epoch: 2, seq: 4 }));
-        assert_eq!(state.places[&conversation], 3);
+        assert_eq!((state.places[&conversation], state.epochs[&conversation]), (3, 2));
         assert!(!state.apply(&ClientEvent::Synced));
     }
 }

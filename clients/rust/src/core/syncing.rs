@@ -83,6 +83,11 @@ impl Syncing {
         self.position.unwrap_or(0)
     }
 
+    /// Whether a list is asked for from wherever the server remembers.
+    pub(super) fn has_no_position(&self) -> bool {
+        self.position.is_none() && self.walk.is_none()
+    }
+
     /// Whether no change is known to be missing. A list of several pages is no picture of one moment: what changed while
     /// they were read may be in none of them, and the position is behind what the last of them spoke of.
     pub(super) fn is_done(&self) -> bool {
@@ -125,6 +130,13 @@ impl Syncing {
                 Ok(replaces)
             }
         }
+    }
+
+    /// Whether the list that is being read replaces what was known, and its numbers lie above: a backup was restored. Below
+    /// it would be a list that lost something.
+    pub(super) fn tells_of_a_restore(&self) -> bool {
+        let is_above = |walk: &Walk| walk.replaces && self.position.is_some_and(|position| walk.to > position);
+        self.walk.as_ref().is_some_and(is_above)
     }
 
     /// A row of the page: they come in descending order.

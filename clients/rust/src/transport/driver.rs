@@ -27,7 +27,8 @@ pub(super) struct Driver<O> {
     /// Those who wait until all that was marked is reported.
     reported: Vec<oneshot::Sender<()>>,
     trouble: watch::Sender<Option<String>>,
-    start: Instant,
+    /// Where its clock begins.
+    pub(super) start: Instant,
     closing: Option<oneshot::Sender<()>>,
 }
 

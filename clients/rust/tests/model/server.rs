@@ -275,11 +275,10 @@ impl Server {
         let Some((joined, left)) = conversation.durable_window(device.0) else {
             return self.fail(connection, request, ErrorCode::NotFound);
         };
-        let from = history.from_seq().max(conversation.first).max(joined);
-        let last_seq = left.min(conversation.durable as u64);
-        let end = (from + self.rules.page.min(usize::from(history.limit())) as u64).min(last_seq + 1);
-        let messages = (from..end).map(|seq| message_of(seq, &conversation.rows[seq as usize - 1]));
-        let page = Page { conversation: id, epoch: 1, more: end <= last_seq, last_seq };
+        let (first, last_seq) = (conversation.first.max(joined), left.min(conversation.durable as u64));
+        let (span, more) = crate::pages::span(history, self.rules.page as u64, (first, last_seq));
+        let messages = span.map(|seq| message_of(seq, &conversation.rows[seq as usize - 1]));
+        let page = Page { conversation: id, epoch: 1, more, last_seq };
         self.encoder.history_page(request, &page, messages, &[]).write_envelope(&mut out);
         self.out.push((To::Connection(connection), out));
     }
