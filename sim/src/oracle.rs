@@ -9,7 +9,7 @@ pub mod watermarks;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use trunkline_wire::ids::{ConversationId, TenantId, UserId};
+use trunkline_wire::ids::{ConversationId, DeviceId, TenantId, UserId};
 use trunkline_wire::message::ConversationKind;
 
 use crate::store::Store;
@@ -94,10 +94,10 @@ impl Oracle {
     }
 
     /// A client was told a row of its list.
-    pub fn listed(&mut self, store: &Store, user: UserId, row: &ListedRow) -> Verdict {
+    pub fn listed(&mut self, store: &Store, device: (UserId, DeviceId), row: &ListedRow) -> Verdict {
         self.heard_of(row.conversation, row.last_seq);
         self.log_now(store, row.conversation)?;
-        self.lists.told(store, &self.logs, user, row)
+        self.lists.told(store, &self.logs, device, row)
     }
 
     /// Somebody was told how far a user is.

@@ -82,10 +82,14 @@ fn and_who_is_suspended_is_out() {
     server.add_user("bob");
     enter(&server, &["signup", "alice"], "correct horse").succeeded();
     assert_eq!(send(&server, "alice", "bob", "hello"), 1);
+    let mut ear = server.spawn(["listen", "--as", "alice"]);
+    assert!(ear.stderr().line_with("trunkline: listening", PATIENCE).is_some(), "{}", ear.stderr().text());
     assert_eq!(printed(&server, &["user", "suspend", "Alice"])[0]["suspended"], true);
+    let ended = ear.ended(PATIENCE);
+    assert!(ended.stderr.contains("suspended") || ended.stderr.contains("token_invalid"), "{}", ended.stderr);
     for _ in 0..2 {
         assert_eq!(error_of(&enter(&server, &["login", "alice"], "correct horse")), "suspended");
-        assert_eq!(error_of(&server.run(["profile", "--as", "alice"])), "suspended");
+        assert_eq!(error_of(&server.run(["profile", "--as", "alice"])), "token_invalid");
         restart(&mut server, "1", SETTINGS);
     }
     assert_eq!(printed(&server, &["user", "unsuspend", "alice"])[0]["suspended"], false);

@@ -94,6 +94,19 @@ fn a_later_epoch_is_looked_into_though_nothing_is_gone() {
 }
 
 #[test]
+fn what_is_not_to_be_seen_any_more_is_not_taken_back() {
+    let mut line = at_five();
+    line.tell(|encoder| encoder.message(CHAT, &later(9)));
+    let (request, from_seq) = history(&mut line);
+    assert_eq!(from_seq, 5);
+    // The user has left, and came back behind it.
+    answer(&mut line, request, vec![], (9, false));
+    assert_eq!(rewound(&line.events()), []);
+    let (_, from_seq) = history(&mut line);
+    assert_eq!(from_seq, 6);
+}
+
+#[test]
 fn pages_are_read_back_as_far_as_it_takes() {
     let mut line = at_five();
     line.tell(|encoder| encoder.message(CHAT, &later(9)));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use trunkline_shards::store::{Load, Loaded, UserKey};
-use trunkline_wire::ids::{ConversationId, UserId};
+use trunkline_wire::ids::{ConversationId, DeviceId, UserId};
 
 use super::logs::{Log, Logs, Made, Window};
 use super::{TENANT, Verdict};
@@ -35,6 +35,8 @@ pub struct Lists {
     /// Those of earlier ones.
     lost: Numbers,
     rows: BTreeMap<(UserId, ConversationId), BTreeMap<u64, ListedRow>>,
+    /// What each device was told last: the number and the last seq.
+    latest: BTreeMap<(UserId, DeviceId, ConversationId), (u64, u64)>,
 }
 
 impl Lists {
@@ -54,6 +56,7 @@ impl Lists {
             self.lost.entry(user).or_default().extend(numbers);
         }
         self.rows.clear();
+        self.latest.clear();
     }
 
     /// A conversation with a number in `(from, to]`, as stored or told since the process began, that is not among these.
@@ -76,7 +79,7 @@ impl Lists {
     }
 
     /// A user's client was told a row of its list.
-    pub fn told(&mut self, store: &Store, logs: &Logs, user: UserId, row: &ListedRow) -> Verdict {
+    pub fn told(&mut self, store: &Store, logs: &Logs, (user, device): (UserId, DeviceId), row: &ListedRow) -> Verdict {
         self.check_number(store, user, row.user_seq, 0)?;
         check_row(logs, user, row)?;
         // A row may be told by memory and then, with what came since, by the store.
@@ -93,12 +96,21 @@ impl Lists {
         // Within one window a user leaves once; a later window joined later.
         let goes_back = |low: &ListedRow, high: &ListedRow| {
             let same_window = low.joined_seq == high.joined_seq;
-            low.last_seq > high.last_seq
-                || low.joined_seq > high.joined_seq
+            low.joined_seq > high.joined_seq
                 || (same_window && low.left_seq != u64::MAX && low.left_seq != high.left_seq)
         };
         if below.is_some_and(|below| goes_back(below, row)) || above.is_some_and(|above| goes_back(row, above)) {
             return Err(format!("positions: the list of {user} goes back: {below:?}, {row:?}, {above:?}"));
+        }
+        // The number is as of when it was asked, the rest as of when the store was read: between devices they may cross.
+        let (number, last_seq) = self.latest.entry((user, device, row.conversation)).or_default();
+        if row.user_seq > *number {
+            if row.last_seq < *last_seq {
+                return Err(format!(
+                    "positions: the list of {user} goes back from seq {last_seq} at {number}: {row:?}"
+                ));
+            }
+            (*number, *last_seq) = (row.user_seq, row.last_seq);
         }
         Ok(())
     }

@@ -214,7 +214,7 @@ impl Tap {
             above = row.user_seq;
             told.insert(row.conversation);
             ears.heard.push(Heard::Listed(row.conversation));
-            ears.oracle.listed(ears.store, self.user, &row)?;
+            ears.oracle.listed(ears.store, (self.user, self.device), &row)?;
         }
         if told.is_empty() && synced.more() {
             return Err("positions: more behind an empty page".to_owned());

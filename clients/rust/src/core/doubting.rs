@@ -98,6 +98,8 @@ impl Receiving {
                 return Ok(());
             }
             (None, Some(first)) => first,
+            // It goes on behind what was told, which is no longer to be seen: the user has left, or came back since.
+            (None, None) if last_seq >= doubt.from => feed.next,
             // Nothing at or below it is left.
             (None, None) => feed.joined.max(1).min(feed.next),
         };

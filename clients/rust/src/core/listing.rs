@@ -156,6 +156,8 @@ impl Receiving {
                 (Some(Start::Joined), _) => feed.place(joined),
                 (Some(Start::Delivered | Start::First), Some(begin)) => {
                     feed.soft = false;
+                    // What lies before it is the server's word of now, whatever was stored of another time.
+                    (feed.epoch, feed.stored_epoch, feed.is_unsure) = (feed.epoch.max(opened.epoch), 0, false);
                     feed.place(begin.max(joined))
                 }
                 (Some(Start::Delivered), None) => feed.place(joined),
