@@ -49,6 +49,12 @@ fn writes_until_a_second_journal() {
 
 #[test]
 fn damage_in_a_sealed_journal_is_refused() {
+    // On a busy machine the tables may have caught up with the first journal.
+    assert!((0..5).any(|_| is_refused()), "the last account of a first journal was always in a table");
+}
+
+/// Whether damage of the first journal is refused; false: what it holds is in a table as well, so it shows nothing.
+fn is_refused() -> bool {
     let folder = tempfile::tempdir().expect("a folder");
     let (running, killed) = (folder.path().join("running"), folder.path().join("killed"));
     let child = Command::new(std::env::current_exe().expect("this binary"))
@@ -78,8 +84,11 @@ fn damage_in_a_sealed_journal_is_refused() {
     let db = fjall::Database::builder(killed.join("fjall")).open().expect("it takes it");
     let users = db.keyspace("users", fjall::KeyspaceCreateOptions::default).expect("a table");
     let is_of = |value: &[u8]| value.windows(10).any(|window| window == newest_there.as_bytes());
-    assert!(!users.iter().any(|user| is_of(&user.value().expect("readable"))), "{newest_there} is in a table");
+    let is_in_a_table = users.iter().any(|user| is_of(&user.value().expect("readable")));
     drop((users, db));
+    if is_in_a_table {
+        return false;
+    }
     fs::remove_dir_all(&killed).expect("removable");
 
     let store = open(&running).expect("undamaged, it opens");
@@ -88,4 +97,5 @@ fn damage_in_a_sealed_journal_is_refused() {
     let last = store.conversation(key(1)).expect("there").last_seq;
     let newest = store.history(key(1), last, true, 2, u32::MAX);
     assert_eq!(unplaced(&newest), [row(last - 1, &body(last - 1)), row(last, b"the last one")]);
+    true
 }
